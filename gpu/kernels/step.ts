@@ -1,0 +1,27 @@
+import { packWords } from "./uniforms.ts";
+
+/** Bytes of the uniform below. */
+export const stepUniformBytes = 32;
+
+/** The scalars that change from step to step (shaders/step.wgsl). */
+export interface StepScalars {
+  /** Tokens in this batch. */
+  rows: number;
+  /** Number of the step, from 1. */
+  number: number;
+  activation_scale: number;
+  /** lr / (1 − β₁^t). */
+  step_size: number;
+  /** 1 / √(1 − β₂^t). */
+  second_moment_scale: number;
+}
+
+export function packStep(s: StepScalars): ArrayBuffer {
+  return packWords([
+    s.rows,
+    s.number,
+    { f32: s.activation_scale },
+    { f32: s.step_size },
+    { f32: s.second_moment_scale },
+  ]);
+}

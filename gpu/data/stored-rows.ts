@@ -1,0 +1,143 @@
+import type { Gpu } from "../device/gpu.ts";
+import { type RowReader, RowsInMemory, RowsInWindows, type ShuffledRows } from "./shuffle.ts";
+import type { ActivationSource, BatchStream, OpenSource } from "./source.ts";
+
+const defaultBudgetBytes = 512 * 2 ** 20;
+
+/**
+ * Stored activations as a training source. Training: batch b takes positions b·rows … of the shuffled epochs laid end
+ * to end, so every row comes once per epoch and a batch that ends one epoch begins the next. A set that fits the memory
+ * budget is shuffled whole; a larger one in windows of random blocks (`RowsInWindows`).
+ * Evaluation: rows in steps of about 0.618·n_rows, which any number of tokens spreads evenly over the set.
+ */
+export class StoredSource implements ActivationSource {
+  readonly d_in: number;
+  readonly n_tokens: number;
+  readonly #rows: ShuffledRows;
+  readonly #step: number;
+
+  constructor(reader: RowReader, options: { seed: number; memoryBudgetBytes?: number }) {
+    const { seed, memoryBudgetBytes = defaultBudgetBytes } = options;
+    this.d_in = reader.d_in;
+    this.n_tokens = reader.n_rows;
+    const fits = reader.n_rows * reader.d_in * 4 <= memoryBudgetBytes;
+    this.#rows = fits ? new RowsInMemory(reader, seed) : new RowsInWindows(reader, seed, memoryBudgetBytes);
+    this.#step = coprimeStep(reader.n_rows);
+  }
+
+  /** Most bytes of activations held in the computer's memory at once. */
+  get heldBytes(): number {
+    return this.#rows.heldBytes;
+  }
+
+  /** None: rows go straight into the batch. */
+  gpuBytes(_maxRows: number): number {
+    return 0;
+  }
+
+  /** Rows of a batch, f32 [rows, d_in], into `out`. */
+  async batch(stream: BatchStream, batch: number, out: Float32Array): Promise<void> {
+    const first = (batch * out.length) / this.d_in;
+    if (stream === "training") return this.#rows.gather(first, out);
+    let row = Number((BigInt(first) * BigInt(this.#step)) % BigInt(this.n_tokens));
+    const chosen = Float64Array.from({ length: out.length / this.d_in }, () => {
+      const here = row;
+      row = (row + this.#step) % this.n_tokens;
+      return here;
+    });
+    return this.#rows.pick(chosen, out);
+  }
+
+  open(gpu: Gpu, maxRows: number): Promise<OpenSource> {
+    return Promise.resolve(new OpenStoredSource(this, gpu.device, maxRows));
+  }
+}
+
+/** A step near the golden section of n that meets every row before any twice. */
+function coprimeStep(n: number): number {
+  const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+  let step = Math.max(1, Math.round(n * 0.6180339887498949));
+  while (gcd(step, n) !== 1) step++;
+  return step % n || 1;
+}
+
+class OpenStoredSource implements OpenSource {
+  readonly #source: StoredSource;
+  readonly #device: GPUDevice;
+  readonly #maxRows: number;
+  readonly #prepared = new Map<string, { loading: Promise<void>; rows: Float32Array<ArrayBuffer> }>();
+  #done = new Set<string>();
+  #spare: Float32Array<ArrayBuffer>[] = [];
+
+  constructor(source: StoredSource, device: GPUDevice, maxRows: number) {
+    this.#source = source;
+    this.#device = device;
+    this.#maxRows = maxRows;
+  }
+
+  /** Waits for the batch and, in training, starts on the next one. */
+  async ready(stream: BatchStream, batch: number, rows: number): Promise<void> {
+    if (rows > this.#maxRows) {
+      throw new RangeError(`A batch of ${rows} rows was asked of a source opened for ${this.#maxRows}.`);
+    }
+    await this.#prepare(stream, batch, rows);
+    if (stream === "training") {
+      // A failure is met again by whoever asks for that batch.
+      this.#prepare(stream, batch + 1, rows).catch(() => this.#forget(key(stream, batch + 1, rows)));
+    }
+  }
+
+  encodeBatch(
+    _encoder: GPUCommandEncoder,
+    target: GPUBuffer,
+    stream: BatchStream,
+    batch: number,
+    rows: number,
+  ): void {
+    const at = key(stream, batch, rows);
+    const prepared = this.#prepared.get(at);
+    if (!prepared || !this.#done.has(at)) {
+      throw new Error(`Batch ${batch} of the ${stream} stream was encoded before it was ready.`);
+    }
+    this.#device.queue.writeBuffer(target, 0, prepared.rows);
+    this.#forget(at);
+    if (this.#spare.length < 2) this.#spare.push(prepared.rows);
+  }
+
+  close(): void {
+    this.#prepared.clear();
+    this.#done.clear();
+    this.#spare = [];
+  }
+
+  #prepare(stream: BatchStream, batch: number, rows: number): Promise<void> {
+    const at = key(stream, batch, rows);
+    const known = this.#prepared.get(at);
+    if (known) return known.loading;
+    // Left over by a caller that went elsewhere, as after a resumed or ended evaluation.
+    for (const other of this.#done) if (this.#prepared.size > 4) this.#forget(other);
+    const length = rows * this.#source.d_in;
+    const spare = this.#spare.findIndex((one) => one.length === length);
+    const out = spare >= 0 ? this.#spare.splice(spare, 1)[0]! : new Float32Array(length);
+    const loading = this.#source.batch(stream, batch, out).then(
+      () => {
+        this.#done.add(at);
+      },
+      (error: unknown) => {
+        this.#forget(at);
+        throw error;
+      },
+    );
+    this.#prepared.set(at, { loading, rows: out });
+    return loading;
+  }
+
+  #forget(at: string): void {
+    this.#prepared.delete(at);
+    this.#done.delete(at);
+  }
+}
+
+function key(stream: BatchStream, batch: number, rows: number): string {
+  return `${stream}/${batch}/${rows}`;
+}

@@ -1,0 +1,325 @@
+import { createHash, type Hash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { z } from "zod";
+import { float32FromBf16, float32FromF16, float32FromF32 } from "../../gpu/data/float16.ts";
+import {
+  type ByteSource,
+  readSafetensorsHeader,
+  SafetensorsError,
+  type SafetensorsHeader,
+  type TensorInfo,
+} from "../../gpu/data/safetensors.ts";
+import type { RowReader } from "../../gpu/data/shuffle.ts";
+import { ServiceError } from "../errors.ts";
+import { writeFolder } from "./atomic-folder.ts";
+import { type FileSource, openFile } from "./file-source.ts";
+
+/**
+ * An activation set: `activations.bin`, rows of numbers without a header, and `manifest.json`.
+ * F16 input is kept as f16. BF16 and F32 input are kept as f32, for f16 cannot hold their range.
+ */
+const manifestSchema = z.strictObject({
+  format_version: z.literal(1),
+  n_tokens: z.number().int().min(1),
+  d_in: z.number().int().min(1).max(65_536),
+  dtype: z.enum(["float16", "float32"]),
+  /** Of activations.bin. */
+  bytes: z.number().int().min(1),
+  sha256: z.string(),
+  source_file_name: z.string(),
+  source_sha256: z.string(),
+  source_tensor: z.string(),
+  source_dtype: z.enum(["F32", "F16", "BF16"]),
+  hook_name: z.string().nullable(),
+  model_name: z.string().nullable(),
+  dataset_name: z.string().nullable(),
+  /** Mean row, [d_in]. */
+  mean: z.array(z.number()),
+  /** Mean of the rows' norms. */
+  mean_norm: z.number().min(0),
+  norm_of_mean: z.number().min(0),
+});
+export type ActivationSetManifest = z.output<typeof manifestSchema>;
+
+/** Input that cannot become an activation set, or a set on disk that cannot be used; the message says why. */
+export class ActivationSetError extends ServiceError {
+  override readonly name = "ActivationSetError";
+  constructor(message: string, cause?: unknown) {
+    const faults = [{ path: "path", message }];
+    super("invalid", message, cause === undefined ? { faults } : { faults, cause });
+  }
+}
+
+const dataFile = "activations.bin";
+const manifestFile = "manifest.json";
+/** Read and converted at a time. */
+const chunkBytes = 4 * 2 ** 20;
+
+export interface ImportOptions {
+  /** The safetensors file to read. */
+  file: string;
+  /** The folder to make. */
+  folder: string;
+  /** Name shown for the file, if it is not the one on disk (an upload). */
+  source_file_name?: string;
+  /** Tensor to take. Without it: `activations`, else the only two-dimensional tensor of numbers. */
+  tensor?: string;
+  /** Without these, what the file's `__metadata__` says under the same names. */
+  hook_name?: string;
+  model_name?: string;
+  dataset_name?: string;
+  signal?: AbortSignal;
+  onProgress?(progress: { tokens: number; n_tokens: number }): void;
+}
+
+/**
+ * Imports activations [n_tokens, d_in] from a safetensors file in one streaming pass; memory does not grow with the file.
+ * The set appears whole, or not at all: when the signal aborts, when the file is damaged, and when a row holds NaN or
+ * infinity. Throws `ActivationSetError`, `StorageError`, or the signal's reason.
+ */
+export async function importActivationSet(options: ImportOptions): Promise<ActivationSetManifest> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const name = options.source_file_name ?? path.basename(options.file);
+  const source = await openSafetensors(options.file, name);
+  try {
+    const header = await readSafetensorsHeader(source);
+    const tensor = chooseTensor(header, options.tensor, name);
+    const statistics = newStatistics(tensor.d_in);
+    const wholeFile = createHash("sha256");
+    const { result } = await writeFolder(
+      options.folder,
+      async (writer) => {
+        const stored = await writer.file(
+          dataFile,
+          convert(source, tensor, statistics, wholeFile, (tokens) => {
+            signal?.throwIfAborted();
+            options.onProgress?.({ tokens, n_tokens: tensor.n_tokens });
+          }),
+        );
+        const manifest: ActivationSetManifest = {
+          format_version: 1,
+          n_tokens: tensor.n_tokens,
+          d_in: tensor.d_in,
+          dtype: tensor.stored,
+          bytes: stored.bytes,
+          sha256: stored.sha256,
+          source_file_name: name,
+          source_sha256: wholeFile.digest("hex"),
+          source_tensor: tensor.info.name,
+          source_dtype: tensor.dtype,
+          hook_name: options.hook_name ?? header.metadata.get("hook_name") ?? null,
+          model_name:
+            options.model_name ?? header.metadata.get("model_name") ?? header.metadata.get("model") ?? null,
+          dataset_name:
+            options.dataset_name ??
+            header.metadata.get("dataset_name") ??
+            header.metadata.get("dataset") ??
+            null,
+          ...summarize(statistics),
+        };
+        await writer.file(manifestFile, [new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)]);
+        return manifest;
+      },
+      tensor.n_tokens * tensor.d_in * storedBytes[tensor.stored],
+    );
+    return result;
+  } catch (error) {
+    if (error instanceof SafetensorsError) throw new ActivationSetError(`${name}: ${error.message}`, error);
+    throw error;
+  } finally {
+    await source.close();
+  }
+}
+
+async function openSafetensors(file: string, name: string): Promise<FileSource> {
+  try {
+    return await openFile(file);
+  } catch (error) {
+    throw new ActivationSetError(
+      `${name} cannot be read: ${error instanceof Error ? error.message : error}.`,
+      error,
+    );
+  }
+}
+
+const storedBytes = { float16: 2, float32: 4 } as const;
+
+interface ChosenTensor {
+  info: TensorInfo;
+  dtype: ActivationSetManifest["source_dtype"];
+  stored: ActivationSetManifest["dtype"];
+  n_tokens: number;
+  d_in: number;
+}
+
+/** How a dtype is read and what of it is kept; null for a dtype that holds no activations. */
+function floatDtype(info: TensorInfo): ChosenTensor["dtype"] | null {
+  return info.dtype === "F32" || info.dtype === "F16" || info.dtype === "BF16" ? info.dtype : null;
+}
+
+function chooseTensor(header: SafetensorsHeader, wanted: string | undefined, file: string): ChosenTensor {
+  const all = [...header.tensors.values()];
+  const candidates = all.filter((info) => info.shape.length === 2 && floatDtype(info) !== null);
+  const found = wanted
+    ? all.filter((info) => info.name === wanted)
+    : header.tensors.has("activations")
+      ? all.filter((info) => info.name === "activations")
+      : candidates;
+  const [info] = found;
+  if (!info || found.length > 1) {
+    const list = all.slice(0, 10).map((one) => `${one.name} ${one.dtype} [${one.shape.join(", ")}]`);
+    const sought = wanted
+      ? `no tensor "${wanted}"`
+      : found.length > 1
+        ? "several tensors that could be the activations; name one"
+        : "no tensor of activations [n_tokens, d_in]";
+    throw new ActivationSetError(`${file} has ${sought}. It holds: ${list.join("; ") || "nothing"}.`);
+  }
+  const dtype = floatDtype(info);
+  const [n_tokens, d_in] = info.shape;
+  if (dtype === null || info.shape.length !== 2 || n_tokens === undefined || d_in === undefined) {
+    throw new ActivationSetError(
+      `${file}: "${info.name}" is ${info.dtype} [${info.shape.join(", ")}]; activations are F32, F16 or BF16 [n_tokens, d_in].`,
+    );
+  }
+  if (n_tokens < 1 || d_in < 1 || d_in > 65_536) {
+    throw new ActivationSetError(
+      `${file}: "${info.name}" is [${n_tokens}, ${d_in}]; there must be a token, and d_in must be 1 to 65536.`,
+    );
+  }
+  return { info, dtype, stored: dtype === "F16" ? "float16" : "float32", n_tokens, d_in };
+}
+
+interface Statistics {
+  rows: number;
+  sum: Float64Array;
+  norms: number;
+  badRows: number;
+  firstBadRow: number;
+}
+
+function newStatistics(d_in: number): Statistics {
+  return { rows: 0, sum: new Float64Array(d_in), norms: 0, badRows: 0, firstBadRow: -1 };
+}
+
+function addRows(statistics: Statistics, values: Float32Array): void {
+  const d_in = statistics.sum.length;
+  for (let start = 0; start < values.length; start += d_in) {
+    let squares = 0;
+    for (let column = 0; column < d_in; column++) {
+      const value = values[start + column]!;
+      squares += value * value;
+      statistics.sum[column]! += value;
+    }
+    // NaN and infinity survive squaring and summing; finite float32 values cannot overflow float64 here.
+    if (!Number.isFinite(squares)) {
+      if (statistics.badRows === 0) statistics.firstBadRow = statistics.rows;
+      statistics.badRows++;
+    }
+    statistics.norms += Math.sqrt(squares);
+    statistics.rows++;
+  }
+}
+
+function summarize({ rows, sum, norms }: Statistics) {
+  const mean = Array.from(sum, (value) => value / rows);
+  return {
+    mean,
+    mean_norm: norms / rows,
+    norm_of_mean: Math.sqrt(mean.reduce((squares, value) => squares + value * value, 0)),
+  };
+}
+
+/**
+ * The bytes to store, chunk by chunk, hashing the whole file on the way. Once a row has been bad nothing more is
+ * yielded, but the rest is still read to count them. Throws `ActivationSetError` at the end if any was.
+ */
+async function* convert(
+  source: ByteSource,
+  tensor: ChosenTensor,
+  statistics: Statistics,
+  wholeFile: Hash,
+  step: (tokens: number) => void,
+): AsyncGenerator<Uint8Array> {
+  const { info, dtype, d_in, n_tokens } = tensor;
+  const end = info.offset + info.bytes;
+  await hashOnly(source, 0, info.offset, wholeFile);
+  const rowBytes = info.bytes / n_tokens;
+  const chunkRows = Math.max(1, Math.floor(chunkBytes / rowBytes));
+  for (let row = 0; row < n_tokens; row += chunkRows) {
+    step(row);
+    const rows = Math.min(chunkRows, n_tokens - row);
+    const bytes = await source.read(info.offset + row * rowBytes, rows * rowBytes);
+    wholeFile.update(bytes);
+    const values = toFloat32(dtype, bytes);
+    addRows(statistics, values);
+    if (statistics.badRows > 0) continue;
+    yield dtype === "F16" ? bytes : new Uint8Array(values.buffer);
+  }
+  step(n_tokens);
+  await hashOnly(source, end, source.size, wholeFile);
+  if (statistics.badRows > 0) {
+    throw new ActivationSetError(
+      `${statistics.badRows} of ${n_tokens} rows of "${info.name}" [${n_tokens}, ${d_in}] hold NaN or infinity, the first is row ${statistics.firstBadRow}. ` +
+        "Remove them, or capture the activations again in a wider number format.",
+    );
+  }
+}
+
+/** Hashes bytes of the file that are not stored. */
+async function hashOnly(source: ByteSource, from: number, to: number, wholeFile: Hash): Promise<void> {
+  for (let offset = from; offset < to; offset += chunkBytes) {
+    wholeFile.update(await source.read(offset, Math.min(chunkBytes, to - offset)));
+  }
+}
+
+function toFloat32(dtype: ChosenTensor["dtype"], bytes: Uint8Array): Float32Array<ArrayBuffer> {
+  if (dtype === "F16") return float32FromF16(bytes);
+  return dtype === "BF16" ? float32FromBf16(bytes) : float32FromF32(bytes);
+}
+
+/** An activation set open for reading; close it. */
+export interface ActivationSet extends RowReader {
+  readonly manifest: ActivationSetManifest;
+  close(): Promise<void>;
+}
+
+/** Opens a set and checks that manifest and data belong together in size. Throws `ActivationSetError`. */
+export async function openActivationSet(folder: string): Promise<ActivationSet> {
+  const manifest = await readManifest(folder);
+  const { n_tokens, d_in, dtype, bytes } = manifest;
+  const rowBytes = d_in * storedBytes[dtype];
+  const source = await openSafetensors(path.join(folder, dataFile), `${folder}/${dataFile}`);
+  if (source.size !== bytes || bytes !== n_tokens * rowBytes) {
+    await source.close();
+    throw new ActivationSetError(
+      `${folder} is damaged: ${dataFile} has ${source.size} bytes, but ${n_tokens} rows of ${d_in} ${dtype} numbers take ${n_tokens * rowBytes}. Delete the set and import it again.`,
+    );
+  }
+  return {
+    manifest,
+    n_rows: n_tokens,
+    d_in,
+    async read(start, count) {
+      if (start < 0 || count < 0 || start + count > n_tokens) {
+        throw new RangeError(`Rows ${start} to ${start + count} are not all among the set's ${n_tokens}.`);
+      }
+      const read = await source.read(start * rowBytes, count * rowBytes);
+      return toFloat32(dtype === "float16" ? "F16" : "F32", read);
+    },
+    close: () => source.close(),
+  };
+}
+
+async function readManifest(folder: string): Promise<ActivationSetManifest> {
+  try {
+    return manifestSchema.parse(JSON.parse(await readFile(path.join(folder, manifestFile), "utf8")));
+  } catch (error) {
+    throw new ActivationSetError(
+      `${folder} has no usable ${manifestFile}; it is not an activation set, or a damaged one. Import it again.`,
+      error,
+    );
+  }
+}

@@ -1,0 +1,271 @@
+import { type SQL, sql } from "drizzle-orm";
+import {
+  bigint,
+  boolean,
+  check,
+  doublePrecision,
+  index,
+  integer,
+  jsonb,
+  type PgColumn,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  unique,
+  uuid,
+} from "drizzle-orm/pg-core";
+import type { SyntheticConfig } from "../gpu/data/synthetic.ts";
+import type { Capabilities } from "../gpu/device/gpu.ts";
+import type { TrainingConfig } from "../gpu/sae/config.ts";
+import type { Evaluation, StepMetrics } from "../gpu/sae/trainer.ts";
+import { uuidv7 } from "./uuid.ts";
+import {
+  activationSetStatuses,
+  checkpointReasons,
+  desiredStates,
+  runStatuses,
+  sourceKinds,
+  storedEventTypes,
+} from "./vocabulary.ts";
+
+// Columns carry the names of the fields they hold, so that rows and views need no translation.
+// Models and datasets are names on an activation set: Facet stores neither of its own so far.
+
+const id = () => uuid().primaryKey().$defaultFn(uuidv7);
+const time = () => timestamp({ withTimezone: true, mode: "date" });
+const bytes = () => bigint({ mode: "number" });
+const oneOf = (column: PgColumn, values: readonly string[]): SQL =>
+  sql`${column} in (${sql.raw(values.map((value) => `'${value}'`).join(", "))})`;
+
+/** A matrix of stored activations, [n_tokens, d_in], under FACET_HOME/activation_sets/<id>. */
+export const activation_sets = pgTable(
+  "activation_sets",
+  {
+    id: id(),
+    name: text().notNull(),
+    hook_name: text().notNull(),
+    model_name: text(),
+    dataset_name: text(),
+    status: text({ enum: activationSetStatuses }).notNull().default("importing"),
+    /** Part imported, in [0, 1]. */
+    progress: doublePrecision().notNull().default(0),
+    /** Why the import failed: cause and next step. */
+    reason: text(),
+    /** File it came from, as the user named it. */
+    origin: text().notNull(),
+    tensor: text(),
+    source_dtype: text(),
+    n_tokens: bytes(),
+    d_in: integer(),
+    bytes: bytes(),
+    sha256: text(),
+    /** Mean Euclidean norm of the rows. */
+    mean_norm: doublePrecision(),
+    created_at: time().notNull().defaultNow(),
+    updated_at: time().notNull().defaultNow(),
+  },
+  (t) => [
+    check("activation_sets_status", oneOf(t.status, activationSetStatuses)),
+    check("activation_sets_progress", sql`${t.progress} >= 0 and ${t.progress} <= 1`),
+    check("activation_sets_n_tokens", sql`${t.n_tokens} > 0`),
+    check("activation_sets_d_in", sql`${t.d_in} > 0`),
+    check("activation_sets_bytes", sql`${t.bytes} >= 0`),
+    check(
+      "activation_sets_ready",
+      sql`${t.status} <> 'ready' or (${t.n_tokens} is not null and ${t.d_in} is not null and ${t.bytes} is not null and ${t.sha256} is not null)`,
+    ),
+    index("activation_sets_names").on(t.model_name, t.dataset_name),
+    index("activation_sets_status_index").on(t.status, t.id),
+  ],
+);
+
+/** One process that can train. A row stays after the process, so that a run can say who trained it. */
+export const workers = pgTable(
+  "workers",
+  {
+    id: id(),
+    host: text().notNull(),
+    pid: integer().notNull(),
+    adapter: text(),
+    software: boolean(),
+    capabilities: jsonb().$type<Capabilities>(),
+    /** Bytes that a run may take on this worker's device. */
+    memory_bytes: bytes(),
+    started_at: time().notNull().defaultNow(),
+    heartbeat_at: time().notNull().defaultNow(),
+    /** Set when the process ended in an orderly way. */
+    stopped_at: time(),
+  },
+  (t) => [
+    check("workers_pid", sql`${t.pid} > 0`),
+    check("workers_memory", sql`${t.memory_bytes} > 0`),
+    index("workers_heartbeat").on(t.heartbeat_at),
+  ],
+);
+
+/** A run: the truth about it. The queue only delivers its id. */
+export const runs = pgTable(
+  "runs",
+  {
+    id: id(),
+    name: text().notNull(),
+    description: text().notNull().default(""),
+    status: text({ enum: runStatuses }).notNull().default("queued"),
+    /** What the user wants of the worker that holds the run. */
+    desired: text({ enum: desiredStates }).notNull().default("run"),
+    source_kind: text({ enum: sourceKinds }).notNull(),
+    synthetic: jsonb().$type<SyntheticConfig>(),
+    activation_set_id: uuid().references(() => activation_sets.id, { onDelete: "restrict" }),
+    hook_name: text().notNull(),
+    config: jsonb().$type<TrainingConfig>().notNull(),
+    total_steps: integer().notNull(),
+    step: integer().notNull().default(0),
+    /** Newest metrics row. */
+    latest: jsonb().$type<StepMetrics>(),
+    /** Of the newest metrics row; kept as a column to sort by. */
+    fvu: doublePrecision(),
+    /** Number of the newest event or metrics row. Taken under the row's lock, so commit order is number order. */
+    last_seq: bytes().notNull().default(0),
+    /** Times a worker has taken the run; every write of a worker names the attempt it holds. */
+    attempt: integer().notNull().default(0),
+    /** Times in a row that a worker died without a new checkpoint. */
+    interruptions: integer().notNull().default(0),
+    worker_id: uuid().references(() => workers.id, { onDelete: "set null" }),
+    reason: text(),
+    planned_bytes: bytes(),
+    peak_bytes: bytes(),
+    created_at: time().notNull().defaultNow(),
+    started_at: time(),
+    ended_at: time(),
+    updated_at: time().notNull().defaultNow(),
+  },
+  (t) => [
+    check("runs_status", oneOf(t.status, runStatuses)),
+    check("runs_desired", oneOf(t.desired, desiredStates)),
+    check(
+      "runs_source",
+      sql`(${t.source_kind} = 'synthetic' and ${t.synthetic} is not null and ${t.activation_set_id} is null)
+        or (${t.source_kind} = 'activation_set' and ${t.synthetic} is null and ${t.activation_set_id} is not null)`,
+    ),
+    check("runs_name", sql`length(${t.name}) between 1 and 200`),
+    check("runs_step", sql`${t.step} >= 0 and ${t.step} <= ${t.total_steps}`),
+    check("runs_total_steps", sql`${t.total_steps} > 0`),
+    check("runs_counters", sql`${t.last_seq} >= 0 and ${t.attempt} >= 0 and ${t.interruptions} >= 0`),
+    check("runs_memory", sql`${t.planned_bytes} >= 0 and ${t.peak_bytes} >= 0`),
+    check(
+      "runs_ended",
+      sql`(${t.status} in ('completed', 'stopped', 'failed')) = (${t.ended_at} is not null)`,
+    ),
+    index("runs_by_status").on(t.status, t.id),
+    index("runs_by_name").on(sql`lower(${t.name})`, t.id),
+    // Runs without an FVU sort last in either direction, so each has its own key.
+    index("runs_by_fvu_ascending").on(sql`coalesce(${t.fvu}, 'NaN'::float8)`, t.id),
+    index("runs_by_fvu_descending").on(sql`coalesce(${t.fvu}, '-Infinity'::float8)`, t.id),
+    index("runs_by_activation_set").on(t.activation_set_id),
+    index("runs_by_worker").on(t.worker_id),
+  ],
+);
+
+/** Metrics of one step of one SAE; columns are the fields of StepMetrics. */
+export const run_metrics = pgTable(
+  "run_metrics",
+  {
+    run_id: uuid()
+      .notNull()
+      .references(() => runs.id, { onDelete: "cascade" }),
+    step: integer().notNull(),
+    hook_name: text().notNull(),
+    seq: bytes().notNull(),
+    at: time().notNull().defaultNow(),
+    tokens: bytes().notNull(),
+    loss: doublePrecision().notNull(),
+    mse_loss: doublePrecision().notNull(),
+    aux_loss: doublePrecision().notNull(),
+    l0: doublePrecision().notNull(),
+    explained_variance: doublePrecision().notNull(),
+    fvu: doublePrecision().notNull(),
+    dead_features: integer().notNull(),
+    grad_norm: doublePrecision().notNull(),
+    lr: doublePrecision().notNull(),
+    tokens_per_second: doublePrecision().notNull(),
+    gpu_bytes: bytes().notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.run_id, t.step, t.hook_name] }),
+    unique("run_metrics_seq").on(t.run_id, t.seq),
+    check("run_metrics_step", sql`${t.step} >= 0`),
+    check("run_metrics_counts", sql`${t.tokens} >= 0 and ${t.dead_features} >= 0 and ${t.gpu_bytes} >= 0`),
+    check("run_metrics_l0", sql`${t.l0} >= 0`),
+  ],
+);
+
+/** Everything that happened to a run except its metrics, which are numbered in the same sequence. */
+export const run_events = pgTable(
+  "run_events",
+  {
+    run_id: uuid()
+      .notNull()
+      .references(() => runs.id, { onDelete: "cascade" }),
+    seq: bytes().notNull(),
+    type: text({ enum: storedEventTypes }).notNull(),
+    /** The event without its number, time and type. */
+    body: jsonb().$type<object>().notNull(),
+    at: time().notNull().defaultNow(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.run_id, t.seq] }),
+    check("run_events_type", oneOf(t.type, storedEventTypes)),
+    check("run_events_seq", sql`${t.seq} > 0`),
+  ],
+);
+
+/** A run's whole state at a step, in the folder `path` under FACET_HOME. */
+export const checkpoints = pgTable(
+  "checkpoints",
+  {
+    id: id(),
+    run_id: uuid()
+      .notNull()
+      .references(() => runs.id, { onDelete: "cascade" }),
+    step: integer().notNull(),
+    reason: text({ enum: checkpointReasons }).notNull(),
+    path: text().notNull(),
+    bytes: bytes().notNull(),
+    duration_ms: doublePrecision().notNull(),
+    sha256: text().notNull(),
+    created_at: time().notNull().defaultNow(),
+  },
+  (t) => [
+    unique("checkpoints_run_step").on(t.run_id, t.step),
+    check("checkpoints_reason", oneOf(t.reason, checkpointReasons)),
+    check("checkpoints_step", sql`${t.step} >= 0`),
+    check("checkpoints_bytes", sql`${t.bytes} >= 0 and ${t.duration_ms} >= 0`),
+  ],
+);
+
+/** What a run leaves for use: an SAE in SAELens' layout, in the folder `path` under FACET_HOME. */
+export const saes = pgTable(
+  "saes",
+  {
+    id: id(),
+    run_id: uuid()
+      .notNull()
+      .references(() => runs.id, { onDelete: "cascade" }),
+    hook_name: text().notNull(),
+    path: text().notNull(),
+    bytes: bytes().notNull(),
+    sha256: text().notNull(),
+    evaluation: jsonb().$type<Omit<Evaluation, "feature_frequency">>().notNull(),
+    recovery: jsonb().$type<object>(),
+    created_at: time().notNull().defaultNow(),
+  },
+  (t) => [unique("saes_run_hook").on(t.run_id, t.hook_name), check("saes_bytes", sql`${t.bytes} >= 0`)],
+);
+
+/** What the installation remembers about itself, such as that the sample run has been made. */
+export const settings = pgTable("settings", {
+  key: text().primaryKey(),
+  value: jsonb().notNull(),
+  created_at: time().notNull().defaultNow(),
+});

@@ -1,0 +1,18 @@
+// The words that the database's CHECK constraints and the views share; no imports, so the browser can have them too.
+
+export const runStatuses = [
+  "queued",
+  "initializing",
+  "running",
+  "paused",
+  "interrupted",
+  "completed",
+  "stopped",
+  "failed",
+] as const;
+export const desiredStates = ["run", "pause", "stop"] as const;
+export const sourceKinds = ["synthetic", "activation_set"] as const;
+export const checkpointReasons = ["interval", "final", "pause", "stop"] as const;
+export const activationSetStatuses = ["importing", "ready", "failed"] as const;
+/** Types of events with a row of their own; metrics are the one type without. */
+export const storedEventTypes = ["status", "progress", "checkpoint", "sae", "warning"] as const;

@@ -1,0 +1,49 @@
+import { realpath, stat } from "node:fs/promises";
+import path from "node:path";
+import { type Environment, isLoopback } from "../environment.ts";
+import { PathRefusedError } from "../errors.ts";
+
+/** Folders from which files may be imported by path; null where any may (loopback and nothing configured). */
+export function importRoots(env: Environment): string[] | null {
+  if (env.import_roots !== null) return env.import_roots;
+  return isLoopback(env.host) ? null : [path.join(env.home, "imports")];
+}
+
+/**
+ * The real path of a file that a user named, after all links, when it is a file inside an allowed root. Throws
+ * `PathRefusedError`. Outside the roots the answer is the same whether the file exists or not.
+ */
+export async function resolveImportPath(env: Environment, given: string): Promise<string> {
+  if (given.includes("\0")) throw new PathRefusedError("A path cannot hold a NUL character.");
+  const roots = importRoots(env);
+  if (!path.isAbsolute(given)) {
+    throw new PathRefusedError(`“${given}” is not an absolute path; give the whole path on the server.`);
+  }
+  if (roots !== null && !(await insideAny(roots, path.resolve(given)))) throw outside(given, roots);
+  let real: string;
+  try {
+    real = await realpath(given);
+  } catch {
+    throw new PathRefusedError(`There is no file ${given} on the server, or it may not be read.`);
+  }
+  if (roots !== null && !(await insideAny(roots, real))) throw outside(given, roots);
+  if (!(await stat(real)).isFile()) throw new PathRefusedError(`${given} is not a file.`);
+  return real;
+}
+
+function outside(given: string, roots: string[]): PathRefusedError {
+  return new PathRefusedError(
+    `${given} lies outside the folders that files may be imported from (${roots.join(", ")}). Move it there, upload it, or set FACET_IMPORT_ROOTS.`,
+  );
+}
+
+async function insideAny(roots: string[], file: string): Promise<boolean> {
+  for (const root of roots) {
+    const real = await realpath(root).catch(() => root);
+    for (const base of [root, real]) {
+      const relative = path.relative(base, file);
+      if (relative !== "" && !relative.startsWith("..") && !path.isAbsolute(relative)) return true;
+    }
+  }
+  return false;
+}

@@ -1,0 +1,77 @@
+import { tracked } from "@trpc/server";
+import { deleteActivationSet, deleteSetInput } from "../activations/delete.ts";
+import { importActivationSet, importInput } from "../activations/import.ts";
+import { getActivationSet, getSetInput, listActivationSets, listSetsInput } from "../activations/list.ts";
+import { ServiceError } from "../errors.ts";
+import { checkRun, createInput } from "../runs/check.ts";
+import { controlInput, controlRun } from "../runs/control.ts";
+import { createRun } from "../runs/create.ts";
+import { deleteInput, deleteRun } from "../runs/delete.ts";
+import { getInput, getRun, logInput, runLog } from "../runs/get.ts";
+import { listInput, listRuns } from "../runs/list.ts";
+import { liveInput, liveRun, pollInput, pollRun } from "../runs/live.ts";
+import { metricsInput, runMetrics } from "../runs/metrics.ts";
+import { systemStatus } from "../system.ts";
+import { procedure, router, toTrpcError } from "./trpc.ts";
+
+const runsRouter = router({
+  list: procedure.input(listInput).query(({ ctx, input }) => listRuns(ctx.services.db, input)),
+  get: procedure.input(getInput).query(({ ctx, input }) => getRun(ctx.services.db, input)),
+  check: procedure
+    .input(createInput)
+    .query(({ ctx, input }) => checkRun(ctx.services.db, ctx.services.env.home, input)),
+  create: procedure
+    .input(createInput)
+    .mutation(({ ctx, input }) =>
+      createRun(ctx.services.db, ctx.services.queue, ctx.services.env.home, input),
+    ),
+  control: procedure
+    .input(controlInput)
+    .mutation(({ ctx: { services }, input }) =>
+      controlRun(services.db, services.queue, services.env.home, input),
+    ),
+  delete: procedure
+    .input(deleteInput)
+    .mutation(({ ctx: { services }, input }) =>
+      deleteRun(services.db, services.queue, services.env.home, input),
+    ),
+  metrics: procedure.input(metricsInput).query(({ ctx, input }) => runMetrics(ctx.services.db, input)),
+  events: procedure.input(logInput).query(({ ctx, input }) => runLog(ctx.services.db, input)),
+  live: procedure.input(liveInput).subscription(async function* ({ ctx, input, signal }) {
+    try {
+      const { db, signals } = ctx.services;
+      for await (const { seq, message } of liveRun(
+        db,
+        signals,
+        input,
+        signal ?? new AbortController().signal,
+      )) {
+        yield tracked(String(seq), message);
+      }
+    } catch (error) {
+      // A generator's errors come after the middleware has returned.
+      throw error instanceof ServiceError ? toTrpcError(error) : error;
+    }
+  }),
+  poll: procedure.input(pollInput).query(({ ctx, input }) => pollRun(ctx.services.db, input)),
+});
+
+const activationSetsRouter = router({
+  list: procedure.input(listSetsInput).query(({ ctx, input }) => listActivationSets(ctx.services.db, input)),
+  get: procedure.input(getSetInput).query(({ ctx, input }) => getActivationSet(ctx.services.db, input)),
+  import: procedure.input(importInput).mutation(({ ctx, input }) => importActivationSet(ctx.services, input)),
+  delete: procedure
+    .input(deleteSetInput)
+    .mutation(({ ctx: { services }, input }) => deleteActivationSet(services.db, services.env.home, input)),
+});
+
+const systemRouter = router({
+  status: procedure.query(({ ctx }) => systemStatus(ctx.services)),
+});
+
+export const appRouter = router({
+  runs: runsRouter,
+  activationSets: activationSetsRouter,
+  system: systemRouter,
+});
+export type AppRouter = typeof appRouter;

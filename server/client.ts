@@ -1,0 +1,105 @@
+import {
+  createTRPCClient,
+  httpBatchLink,
+  httpSubscriptionLink,
+  splitLink,
+  TRPCClientError,
+} from "@trpc/client";
+import type { SetDescription } from "./activations/import.ts";
+import type { AppRouter } from "./api/router.ts";
+import type { Fault } from "./errors.ts";
+import { eventSourceWith } from "./event-source.ts";
+
+export interface FacetClientOptions {
+  /** Where the studio is, e.g. `http://127.0.0.1:3000`. */
+  url: string;
+  /** Needed where the server is not on loopback. */
+  token?: string;
+}
+
+/** What a server that refused an upload says. */
+export class UploadError extends Error {
+  override readonly name = "UploadError";
+  readonly status: number;
+  readonly faults: Fault[];
+  constructor(status: number, message: string, faults: Fault[]) {
+    super(message);
+    this.status = status;
+    this.faults = faults;
+  }
+}
+
+/**
+ * A typed client of a Facet server for scripts, the command line and tests: `client.api.runs.list.query({…})`,
+ * `client.api.runs.live.subscribe({ id }, { onData })`. Subscriptions resume by themselves after a cut.
+ */
+export function createFacetClient({ url, token }: FacetClientOptions) {
+  const base = url.replace(/\/+$/, "");
+  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const api = createTRPCClient<AppRouter>({
+    links: [
+      splitLink({
+        condition: (operation) => operation.type === "subscription",
+        true: httpSubscriptionLink({ url: `${base}/api/trpc`, EventSource: eventSourceWith(headers) }),
+        false: httpBatchLink({ url: `${base}/api/trpc`, headers, maxURLLength: 4_000 }),
+      }),
+    ],
+  });
+  return {
+    api,
+    /**
+     * Sends a safetensors file and begins its import on the server. `bytes` may be a stream; then give its length,
+     * so that the server can tell a broken upload from a whole one. Throws `UploadError`.
+     */
+    async uploadActivations(
+      bytes: Blob | ReadableStream<Uint8Array>,
+      description: SetDescription,
+    ): Promise<{ id: string }> {
+      const query = new URLSearchParams(
+        Object.entries(description).filter((entry): entry is [string, string] => entry[1] !== undefined),
+      );
+      const response = await fetch(`${base}/api/activations?${query}`, {
+        method: "PUT",
+        headers: { ...headers, "content-type": "application/octet-stream" },
+        body: bytes,
+        ...(bytes instanceof Blob ? {} : { duplex: "half" as const }),
+      });
+      const answer: unknown = await response.json().catch(() => null);
+      if (response.ok && isIdentified(answer)) return { id: answer.id };
+      const { message, faults } = refusalOf(answer) ?? { message: undefined, faults: [] };
+      throw new UploadError(
+        response.status,
+        message ?? `The server answered ${response.status} to the upload.`,
+        faults,
+      );
+    },
+  };
+}
+
+export type FacetClient = ReturnType<typeof createFacetClient>;
+
+/** Everything that is wrong with what was sent, from an error of the client; empty for errors of other kinds. */
+export function faultsOf(error: unknown): Fault[] {
+  if (error instanceof UploadError) return error.faults;
+  if (!(error instanceof TRPCClientError)) return [];
+  const data: unknown = error.data;
+  if (typeof data !== "object" || data === null || !("faults" in data) || !Array.isArray(data.faults))
+    return [];
+  return data.faults.filter(isFault);
+}
+
+function isFault(value: unknown): value is Fault {
+  return typeof value === "object" && value !== null && "path" in value && "message" in value;
+}
+
+function isIdentified(value: unknown): value is { id: string } {
+  return typeof value === "object" && value !== null && "id" in value && typeof value.id === "string";
+}
+
+function refusalOf(value: unknown): { message: string; faults: Fault[] } | null {
+  if (typeof value !== "object" || value === null || !("error" in value)) return null;
+  const { error } = value;
+  if (typeof error !== "object" || error === null || !("message" in error)) return null;
+  const faults = "faults" in error && Array.isArray(error.faults) ? error.faults.filter(isFault) : [];
+  return { message: String(error.message), faults };
+}

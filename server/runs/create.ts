@@ -1,0 +1,37 @@
+import type { Executor } from "../../db/executor.ts";
+import { run_events, runs } from "../../db/schema.ts";
+import { uuidv7 } from "../../db/uuid.ts";
+import type { RunQueue } from "../queue.ts";
+import { type CreateRunInput, validRun } from "./check.ts";
+import { notifyRun } from "./write.ts";
+
+/**
+ * Makes a run and asks for a worker, in one transaction. Throws `InvalidInputError` with every fault at once. A set
+ * deleted in between is caught by the database's foreign key.
+ */
+export async function createRun(
+  db: Executor,
+  queue: RunQueue,
+  home: string,
+  input: CreateRunInput,
+): Promise<{ id: string }> {
+  const { memory, source, ...run } = await validRun(db, home, input);
+  const id = uuidv7();
+  await db.transaction(async (tx) => {
+    await tx.insert(runs).values({
+      id,
+      ...run,
+      source_kind: source.kind,
+      synthetic: source.kind === "synthetic" ? source.synthetic : null,
+      activation_set_id: source.kind === "activation_set" ? source.activation_set_id : null,
+      planned_bytes: memory?.total ?? null,
+      last_seq: 1,
+    });
+    await tx
+      .insert(run_events)
+      .values({ run_id: id, seq: 1, type: "status", body: { status: "queued", reason: null } });
+    await queue.enqueue(tx, id, 0);
+    await notifyRun(tx, id);
+  });
+  return { id };
+}

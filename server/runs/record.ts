@@ -1,0 +1,283 @@
+import { and, desc, eq, inArray, ne, sql } from "drizzle-orm";
+import type { Executor } from "../../db/executor.ts";
+import { checkpoints, run_metrics, runs, saes } from "../../db/schema.ts";
+import { uuidv7 } from "../../db/uuid.ts";
+import type { TrainingConfig } from "../../gpu/sae/config.ts";
+import type { StepMetrics } from "../../gpu/sae/trainer.ts";
+import { ConflictError, LostLeaseError } from "../errors.ts";
+import { checkpointView, runSourceOf, saeView } from "./read.ts";
+import { type Actor, assertLegal, heldStatuses, waitingStatuses } from "./state-machine.ts";
+import type { CheckpointView, DesiredState, RunSource, RunStatus, SaeView } from "./views.ts";
+import { statusColumns, writeRun } from "./write.ts";
+
+// What a worker writes. Every write names the attempt it was claimed under and happens only while that attempt
+// still holds the run; otherwise `LostLeaseError`, upon which the worker drops the run and writes nothing more.
+
+export interface Lease {
+  runId: string;
+  attempt: number;
+}
+
+/** All that a worker needs to train a run it has just claimed. */
+export interface ClaimedRun extends Lease {
+  name: string;
+  config: TrainingConfig;
+  source: RunSource;
+  hook_name: string;
+  total_steps: number;
+  /** "stop": the run only has to be finished from its newest checkpoint. */
+  desired: DesiredState;
+  /** Newest first; a damaged one is skipped in favour of the next. */
+  checkpoints: { id: string; step: number; path: string; sha256: string }[];
+}
+
+const held = (lease: Lease) => and(eq(runs.attempt, lease.attempt), inArray(runs.status, [...heldStatuses]));
+
+/** Takes a waiting run for a worker; null when it is not waiting any more (taken, cancelled, deleted). */
+export async function claimRun(
+  db: Executor,
+  runId: string,
+  worker: { id: string },
+): Promise<ClaimedRun | null> {
+  return db.transaction(async (tx) => {
+    const row = await writeRun(tx, {
+      id: runId,
+      guard: and(inArray(runs.status, [...waitingStatuses]), ne(runs.desired, "pause")),
+      set: {
+        ...statusColumns("initializing", null),
+        attempt: sql`${runs.attempt} + 1`,
+        worker_id: worker.id,
+        started_at: sql`coalesce(${runs.started_at}, now())`,
+      },
+      events: [{ type: "status", status: "initializing", reason: null }],
+    });
+    if (row === null) return null;
+    const found = await tx
+      .select({
+        id: checkpoints.id,
+        step: checkpoints.step,
+        path: checkpoints.path,
+        sha256: checkpoints.sha256,
+      })
+      .from(checkpoints)
+      .where(eq(checkpoints.run_id, runId))
+      .orderBy(desc(checkpoints.step));
+    return {
+      runId,
+      attempt: row.attempt,
+      name: row.name,
+      config: row.config,
+      source: runSourceOf(row),
+      hook_name: row.hook_name,
+      total_steps: row.total_steps,
+      desired: row.desired,
+      checkpoints: found,
+    };
+  });
+}
+
+/** What the user wants now of a run that a worker holds. Throws `LostLeaseError`. */
+export async function desiredState(db: Executor, lease: Lease): Promise<DesiredState> {
+  const [row] = await db
+    .select({ desired: runs.desired })
+    .from(runs)
+    .where(and(eq(runs.id, lease.runId), held(lease)));
+  if (row === undefined) throw new LostLeaseError(lease.runId, lease.attempt);
+  return row.desired;
+}
+
+/** Tells where training goes on after a checkpoint was loaded, so that progress is true from the first moment. */
+export async function recordResume(db: Executor, lease: Lease, step: number): Promise<void> {
+  await writeHeld(db, lease, {
+    set: { step },
+    events: step > 0 ? [{ type: "progress", message: `Goes on from the checkpoint at step ${step}.` }] : [],
+  });
+}
+
+export async function recordMemory(
+  db: Executor,
+  lease: Lease,
+  memory: { planned_bytes?: number; peak_bytes?: number },
+): Promise<void> {
+  await writeHeld(db, lease, { set: { ...memory }, events: [] });
+}
+
+/** Rows of the run's SAE; those of a step already recorded (before a crash) are overwritten. */
+export async function recordMetrics(
+  db: Executor,
+  lease: Lease,
+  rows: readonly StepMetrics[],
+): Promise<{ seq: number } | null> {
+  const last = rows.at(-1);
+  if (last === undefined) return null;
+  const peak = Math.max(...rows.map((row) => row.gpu_bytes));
+  return db.transaction(async (tx) => {
+    const run = await writeRun(tx, {
+      id: lease.runId,
+      guard: held(lease),
+      set: {
+        step: last.step,
+        latest: last,
+        fvu: last.fvu,
+        peak_bytes: sql`greatest(coalesce(${runs.peak_bytes}, 0), ${peak})`,
+      },
+      events: [],
+      metrics: rows.length,
+    });
+    if (run === null) throw new LostLeaseError(lease.runId, lease.attempt);
+    await tx
+      .insert(run_metrics)
+      .values(
+        rows.map((row, index) => ({
+          ...row,
+          run_id: lease.runId,
+          hook_name: run.hook_name,
+          seq: run.last_seq - rows.length + 1 + index,
+        })),
+      )
+      .onConflictDoUpdate({
+        target: [run_metrics.run_id, run_metrics.step, run_metrics.hook_name],
+        set: overwriteMetrics,
+      });
+    return { seq: run.last_seq };
+  });
+}
+
+const metricColumns = [
+  "seq",
+  "at",
+  "tokens",
+  "loss",
+  "mse_loss",
+  "aux_loss",
+  "l0",
+  "explained_variance",
+  "fvu",
+  "dead_features",
+  "grad_norm",
+  "lr",
+  "tokens_per_second",
+  "gpu_bytes",
+] as const;
+const overwriteMetrics = Object.fromEntries(
+  metricColumns.map((column) => [column, sql`excluded.${sql.identifier(column)}`]),
+);
+
+/** A line in the run's log for the user: what is going on, or what he should know. */
+export async function recordEvent(
+  db: Executor,
+  lease: Lease,
+  event: { type: "progress" | "warning"; message: string },
+): Promise<void> {
+  await writeHeld(db, lease, { set: {}, events: [event] });
+}
+
+/** Call after the folder `path` (relative to FACET_HOME) stands on disk. A step already recorded is overwritten. */
+export async function recordCheckpoint(
+  db: Executor,
+  lease: Lease,
+  checkpoint: Omit<CheckpointView, "id" | "created_at"> & { path: string },
+): Promise<CheckpointView> {
+  return db.transaction(async (tx) => {
+    await lockHeld(tx, lease);
+    const values = { ...checkpoint, created_at: new Date() };
+    const [row] = await tx
+      .insert(checkpoints)
+      .values({ id: uuidv7(), run_id: lease.runId, ...values })
+      .onConflictDoUpdate({ target: [checkpoints.run_id, checkpoints.step], set: values })
+      .returning();
+    const view = checkpointView(row!);
+    await writeHeld(tx, lease, {
+      set: { interruptions: 0 },
+      events: [{ type: "checkpoint", checkpoint: view }],
+    });
+    return view;
+  });
+}
+
+/** Call after the SAE's folder stands on disk and before the run is moved to completed or stopped. */
+export async function recordSae(
+  db: Executor,
+  lease: Lease,
+  sae: Omit<SaeView, "id" | "created_at">,
+): Promise<SaeView> {
+  return db.transaction(async (tx) => {
+    await lockHeld(tx, lease);
+    const values = { ...sae, created_at: new Date() };
+    const [row] = await tx
+      .insert(saes)
+      .values({ id: uuidv7(), run_id: lease.runId, ...values })
+      .onConflictDoUpdate({ target: [saes.run_id, saes.hook_name], set: values })
+      .returning();
+    const view = saeView(row!);
+    await writeHeld(tx, lease, { set: {}, events: [{ type: "sae", sae: view }] });
+    return view;
+  });
+}
+
+/**
+ * Moves a run from one of `from` to `to` as the worker that holds `attempt`, or with a null attempt as the reaper.
+ * Throws `ConflictError` for a move that the state machine forbids or when the run is in none of `from`, and
+ * `LostLeaseError` when the attempt does not hold the run. An interruption while a pause was under way ends paused.
+ * Returns the status reached.
+ */
+export async function transition(
+  db: Executor,
+  runId: string,
+  attempt: number | null,
+  from: readonly RunStatus[],
+  to: RunStatus,
+  reason: string | null = null,
+): Promise<RunStatus> {
+  const actor: Actor = attempt === null ? "reaper" : "worker";
+  return db.transaction(async (tx) => {
+    const [current] = await tx
+      .select({ status: runs.status, desired: runs.desired, attempt: runs.attempt })
+      .from(runs)
+      .where(eq(runs.id, runId))
+      .for("update");
+    if (current === undefined || (attempt !== null && current.attempt !== attempt)) {
+      throw new LostLeaseError(runId, attempt ?? 0);
+    }
+    if (!from.includes(current.status)) {
+      if (attempt !== null && !heldStatuses.includes(current.status)) {
+        throw new LostLeaseError(runId, attempt);
+      }
+      throw new ConflictError(
+        `The run is ${current.status}, not ${from.join(" or ")}, so it cannot become ${to}.`,
+      );
+    }
+    const reached = to === "interrupted" && current.desired === "pause" ? "paused" : to;
+    assertLegal(current.status, reached, actor);
+    const row = await writeRun(tx, {
+      id: runId,
+      guard: and(eq(runs.status, current.status), eq(runs.attempt, current.attempt)),
+      set: {
+        ...statusColumns(reached, reason),
+        ...(reached === "completed" ? { step: runs.total_steps } : {}),
+      },
+      events: [{ type: "status", status: reached, reason }],
+    });
+    if (row === null) throw new LostLeaseError(runId, attempt ?? current.attempt);
+    return reached;
+  });
+}
+
+async function writeHeld(
+  db: Executor,
+  lease: Lease,
+  write: Pick<Parameters<typeof writeRun>[1], "set" | "events">,
+): Promise<void> {
+  const row = await db.transaction((tx) => writeRun(tx, { id: lease.runId, guard: held(lease), ...write }));
+  if (row === null) throw new LostLeaseError(lease.runId, lease.attempt);
+}
+
+/** Takes the run's row lock first, so that all writers of a run lock in the same order. */
+async function lockHeld(tx: Executor, lease: Lease): Promise<void> {
+  const [row] = await tx
+    .select({ id: runs.id })
+    .from(runs)
+    .where(and(eq(runs.id, lease.runId), held(lease)))
+    .for("update");
+  if (row === undefined) throw new LostLeaseError(lease.runId, lease.attempt);
+}

@@ -1,0 +1,148 @@
+import { hostname } from "node:os";
+import { and, eq, inArray, isNull, sql } from "drizzle-orm";
+import { EmbeddedDatabaseError } from "../../db/embedded/errors.ts";
+import { livingProcess } from "../../db/embedded/process.ts";
+import { ensureDatabase } from "../../db/embedded.ts";
+import { migrateDatabase } from "../../db/migrate.ts";
+import { type OpenedDatabase, openDatabase } from "../../db/open.ts";
+import { workers } from "../../db/schema.ts";
+import { takeSessionLock } from "../../db/session-lock.ts";
+import { type Environment, EnvironmentError, environment } from "../environment.ts";
+import { openQueue, type RunQueue } from "../queue.ts";
+import { interruptRunsOf, startReaper } from "../runs/reaper.ts";
+import { openRunSignals } from "../runs/signals.ts";
+import { interruptions, undoAll } from "../start/ending.ts";
+import { unableExitCode, type WorkerReport } from "./messages.ts";
+import { registerWorker } from "./registration.ts";
+import { trainRun } from "./run-session.ts";
+import { releaseForgotten, takeRun } from "./take-run.ts";
+import { probeGpu } from "./trainer.ts";
+
+/** This machine or its settings do not let the worker work; starting it again would not help. */
+class UnableError extends Error {
+  override readonly name = "UnableError";
+}
+
+const sessionPatienceMs = 60_000;
+/** The server may notice the death of the worker before this one a moment late. */
+const lockPatienceMs = 5_000;
+
+const log = (line: string) => console.log(`${new Date().toISOString()} ${line}`);
+const report = (message: WorkerReport) => process.send?.(message);
+/** Undone last to first, however far the start came. */
+const undo: (() => Promise<void>)[] = [];
+const shutdown = interruptions({
+  onFirst: () => log("Stopping: saving what is being trained."),
+  onSecond: () => process.exit(130),
+});
+
+try {
+  await work(environment());
+} catch (error) {
+  const expected = [UnableError, EnvironmentError, EmbeddedDatabaseError].some(
+    (kind) => error instanceof kind,
+  );
+  if (!(expected && error instanceof Error)) throw error;
+  console.error(error.message);
+  report({ type: "unable", reason: error.message });
+  process.exitCode = unableExitCode;
+} finally {
+  await undoAll(undo);
+}
+process.exit();
+
+/** Takes one run after the other until told to stop. */
+async function work(env: Environment): Promise<void> {
+  const url = await databaseUrl(env);
+  await migrateDatabase(url);
+  const opened = openDatabase(url, { name: `facet worker ${process.pid}` });
+  undo.push(opened.close);
+  const { db } = opened;
+
+  const probed = await probeGpu(env.adapter);
+  if (probed.type === "failed") throw new UnableError(probed.reason);
+  if (shutdown.aborted) return;
+  const { capabilities, memoryBytes } = probed;
+  const lock = await takeSessionLock(url, {
+    key: `facet gpu ${hostname()} ${capabilities.adapter}`,
+    holder: `process ${process.pid}`,
+    patienceMs: lockPatienceMs,
+  });
+  if ("takenBy" in lock) {
+    const other = lock.takenBy === null ? "" : ` (${lock.takenBy})`;
+    throw new UnableError(
+      `Another worker of this machine${other} already trains on ${capabilities.adapter}.`,
+    );
+  }
+  undo.push(lock.release);
+
+  const queue = await openQueue(url, { role: "worker", onError: (error) => log(`Queue: ${error.message}`) });
+  undo.push(() => queue.close());
+  await takeFromDead(opened, queue);
+  const worker = await registerWorker(opened, capabilities, memoryBytes, log);
+  undo.push(worker.end);
+  const signals = await openRunSignals(opened.sql);
+  undo.push(signals.close);
+
+  let session: Promise<void> = Promise.resolve();
+  let trainingRunId: string | null = null;
+  const reaper = startReaper({
+    db,
+    queue,
+    tasks: [() => releaseForgotten(db, queue, worker.id, trainingRunId)],
+    onError: (error) => log(`Upkeep: ${error.message}`),
+  });
+  undo.push(reaper.stop);
+
+  report({ type: "ready", adapter: capabilities.adapter, software: capabilities.software, memoryBytes });
+  log(`Ready: ${capabilities.adapter} (${capabilities.software ? "software" : "hardware"})`);
+  await queue.work(async ({ runId }) => {
+    // The queue forgets a job after a day, and then hands out the next one.
+    await session;
+    if (shutdown.aborted) return;
+    trainingRunId = runId;
+    session = trainOne(runId).finally(() => {
+      trainingRunId = null;
+    });
+    await session;
+  });
+
+  async function trainOne(runId: string): Promise<void> {
+    const claim = await takeRun(db, runId, worker.id);
+    if (claim === null) return;
+    log(`Run ${runId}, attempt ${claim.attempt}: ${claim.name}`);
+    await trainRun(claim, { db, queue, signals, home: env.home, adapter: env.adapter, shutdown, log });
+  }
+
+  await new Promise<void>((resolve) => {
+    if (shutdown.aborted) resolve();
+    shutdown.addEventListener("abort", () => resolve());
+  });
+  const patience = setTimeout(() => {
+    log("The training did not end in time; its run will be taken up by the next worker.");
+    process.exit(1);
+  }, sessionPatienceMs);
+  await session;
+  clearTimeout(patience);
+}
+
+async function databaseUrl(env: Environment): Promise<string> {
+  if (env.database_url !== null) return env.database_url;
+  const embedded = await ensureDatabase(env.home);
+  if (embedded.owned) undo.push(embedded.stop);
+  return embedded.url;
+}
+
+/** A process of this machine that is gone needs no ten seconds of silence to be believed dead. */
+async function takeFromDead({ db }: OpenedDatabase, queue: RunQueue): Promise<void> {
+  const open = await db
+    .select({ id: workers.id, pid: workers.pid })
+    .from(workers)
+    .where(and(eq(workers.host, hostname()), isNull(workers.stopped_at)));
+  const dead = open
+    .filter(({ pid }) => pid === process.pid || livingProcess(pid) === null)
+    .map(({ id }) => id);
+  if (dead.length === 0) return;
+  await interruptRunsOf(db, queue, dead);
+  await db.update(workers).set({ stopped_at: sql`now()` }).where(inArray(workers.id, dead));
+}

@@ -1,0 +1,65 @@
+import type { Capabilities } from "../../gpu/device/gpu.ts";
+import type { TrainingConfig } from "../../gpu/sae/config.ts";
+import type { MemoryPlan, StepMetrics } from "../../gpu/sae/trainer.ts";
+import type { CheckpointView, RunSource, SaeView } from "../runs/views.ts";
+
+// Everything that the worker's processes say to each other. They are forked with structured clone, so numbers keep
+// their infinities and arrays their types.
+
+/** What a trainer process is forked to do; it does one thing and ends. */
+export type TrainerTask = { type: "probe"; adapter: string | null } | ({ type: "train" } & TrainingTask);
+
+export interface TrainingTask {
+  adapter: string | null;
+  /** FACET_HOME. */
+  home: string;
+  runId: string;
+  /** Name of the run, for the SAE's metadata. */
+  name: string;
+  attempt: number;
+  hookName: string;
+  modelName: string | null;
+  datasetName: string | null;
+  config: TrainingConfig;
+  source: RunSource;
+  /** Newest first, folders relative to `home`; the first whole one is resumed from. */
+  checkpoints: { step: number; path: string; sha256: string }[];
+}
+
+/**
+ * What the run's holder wants of the trainer, at the next step. pause: checkpoint, end. stop: checkpoint, export the
+ * SAE, end. The last one said counts.
+ */
+export type TrainerControl = { type: "control"; control: "continue" | "pause" | "stop" };
+
+export type ToTrainer = TrainerTask | TrainerControl;
+
+/** Why training cannot go on. `lost` may pass when tried again from the checkpoint, `final` needs a person. */
+export interface TrainingFailure {
+  kind: "lost" | "final";
+  /** Cause and next step, in words. */
+  reason: string;
+}
+
+export type FromTrainer =
+  | { type: "probed"; capabilities: Capabilities; memoryBytes: number | null }
+  /** Training begins; `step` is where it goes on from. */
+  | { type: "training"; step: number; memory: MemoryPlan }
+  | { type: "metrics"; rows: StepMetrics[] }
+  | { type: "warning" | "progress"; message: string }
+  /** The folder stands on disk. */
+  | { type: "checkpoint"; checkpoint: Omit<CheckpointView, "id" | "created_at"> & { path: string } }
+  /** The SAE's folder stands on disk. */
+  | { type: "sae"; sae: Omit<SaeView, "id" | "created_at"> }
+  /** The last message. */
+  | { type: "ended"; outcome: "completed" | "paused" | "stopped" }
+  | ({ type: "failed" } & TrainingFailure);
+
+/** What a worker tells the supervisor that started it. */
+export type WorkerReport =
+  | { type: "ready"; adapter: string; software: boolean; memoryBytes: number | null }
+  /** It cannot work here, and starting it again would not help. */
+  | { type: "unable"; reason: string };
+
+/** Exit status of a worker that cannot work here. */
+export const unableExitCode = 78;

@@ -1,0 +1,37 @@
+import path from "node:path";
+import type { ActivationSource } from "../../gpu/data/source.ts";
+import { StoredSource } from "../../gpu/data/stored-rows.ts";
+import { SyntheticSource } from "../../gpu/data/synthetic.ts";
+import { openActivationSet } from "../artifacts/activation-set.ts";
+import type { TrainingTask } from "./messages.ts";
+
+/** What a run trains on, opened. */
+export interface RunActivations {
+  activations: ActivationSource;
+  /** The generator, where the truth behind the activations is known. */
+  synthetic: SyntheticSource | null;
+  /** What the SAE's metadata says about the data; plain JSON that is equal for equal data. */
+  provenance: unknown;
+  close(): Promise<void>;
+}
+
+/** @throws ActivationSetError, SyntheticConfigError */
+export async function openRunSource({ home, source, config }: TrainingTask): Promise<RunActivations> {
+  if (source.kind === "synthetic") {
+    const synthetic = new SyntheticSource(source.synthetic);
+    return {
+      activations: synthetic,
+      synthetic,
+      provenance: { kind: "synthetic", synthetic: source.synthetic },
+      close: () => Promise.resolve(),
+    };
+  }
+  const set = await openActivationSet(path.join(home, "activation_sets", source.activation_set_id));
+  const { sha256, n_tokens, d_in } = set.manifest;
+  return {
+    activations: new StoredSource(set, { seed: config.seed }),
+    synthetic: null,
+    provenance: { kind: "activation_set", sha256, n_tokens, d_in },
+    close: () => set.close(),
+  };
+}

@@ -1,0 +1,216 @@
+"use client";
+
+import { keepPreviousData, useInfiniteQuery, useMutation } from "@tanstack/react-query";
+import { Rows3, SearchX, Trash2, Upload } from "lucide-react";
+import Link from "next/link";
+import { useState } from "react";
+import type { ActivationSetView } from "../../server/activations/views.ts";
+import { LoadFailure } from "../_data/load-failure.tsx";
+import { useTRPC } from "../_data/trpc.ts";
+import { useVisible } from "../_data/use-visible.ts";
+import { Button, buttonClass, IconButton } from "../_ui/button.tsx";
+import { CopyText } from "../_ui/copy-text.tsx";
+import { ConfirmDialog } from "../_ui/dialog.tsx";
+import { formatBytes, formatCount, formatMetric, formatPercent, noValue } from "../_ui/format.ts";
+import { EmptyState, PageHeader } from "../_ui/panel.tsx";
+import { ProgressBar } from "../_ui/progress-bar.tsx";
+import { RelativeTime } from "../_ui/relative-time.tsx";
+import { SearchBox } from "../_ui/search-box.tsx";
+import { SkeletonRows } from "../_ui/skeleton.tsx";
+import { useToasts } from "../_ui/toasts.tsx";
+import { ImportDialog } from "./import-dialog.tsx";
+
+const importingRefreshMs = 700;
+const idleRefreshMs = 15_000;
+
+function Value({ name, children }: { name: string; children: React.ReactNode }) {
+  return (
+    <div className="min-w-0">
+      <dt className="text-xs text-ink-3">{name}</dt>
+      <dd className="num truncate">{children}</dd>
+    </div>
+  );
+}
+
+function SetRow({ set, onDelete }: { set: ActivationSetView; onDelete: () => void }) {
+  const origin = [set.model_name, set.dataset_name].filter(Boolean).join(" · ");
+  return (
+    <li className="border-t border-line px-4 py-3.5 first:border-t-0">
+      <div className="flex flex-wrap items-start justify-between gap-x-6 gap-y-2">
+        <div className="min-w-0 flex-1 basis-56">
+          <h2 className="truncate font-medium">{set.name}</h2>
+          <p className="truncate text-xs text-ink-3">
+            <span className="num">{set.hook_name}</span>
+            {origin ? ` · ${origin}` : ""}
+          </p>
+        </div>
+        <div className="flex items-center gap-2">
+          {set.status === "ready" ? (
+            <Link href={`/runs/new?set=${set.id}`} className={buttonClass("plain", "small")}>
+              Train on this
+            </Link>
+          ) : null}
+          <IconButton label={`Delete ${set.name}`} onClick={onDelete}>
+            <Trash2 aria-hidden size={14} />
+          </IconButton>
+        </div>
+      </div>
+      {set.status === "importing" ? (
+        <div className="mt-3 max-w-md">
+          <div className="mb-1.5 flex justify-between text-xs text-ink-2">
+            <span>Importing</span>
+            <span className="num">{formatPercent(set.progress, 0)}</span>
+          </div>
+          <ProgressBar label={`Import of ${set.name}`} value={set.progress} max={1} />
+        </div>
+      ) : null}
+      {set.status === "failed" ? (
+        <p className="mt-2 rounded-md bg-bad-soft px-3 py-2 text-bad">
+          {set.reason ?? "The import failed."} Delete it and import the file again.
+        </p>
+      ) : null}
+      {set.status === "ready" ? (
+        <dl className="mt-2.5 grid grid-cols-2 gap-x-6 gap-y-2 sm:grid-cols-3 lg:grid-cols-[1.4fr_0.7fr_0.9fr_0.9fr_0.6fr_0.6fr_1.3fr]">
+          <Value name="Tokens × d_in">
+            {formatCount(set.n_tokens ?? 0)} × {formatCount(set.d_in ?? 0)}
+          </Value>
+          <Value name="Type">{set.source_dtype ?? noValue}</Value>
+          <Value name="Mean norm">{formatMetric(set.mean_norm)}</Value>
+          <Value name="Size">{formatBytes(set.bytes ?? 0)}</Value>
+          <Value name="Runs">{formatCount(set.runs)}</Value>
+          <Value name="Age">
+            <RelativeTime iso={set.created_at} />
+          </Value>
+          <Value name="SHA-256">
+            {set.sha256 ? (
+              <CopyText label="hash" text={set.sha256} shown={`${set.sha256.slice(0, 12)}…`} />
+            ) : (
+              noValue
+            )}
+          </Value>
+        </dl>
+      ) : null}
+    </li>
+  );
+}
+
+function useSets(text: string) {
+  const trpc = useTRPC();
+  const visible = useVisible();
+  return useInfiniteQuery(
+    trpc.activationSets.list.infiniteQueryOptions(
+      { ...(text ? { text } : {}), limit: 50 },
+      {
+        getNextPageParam: (page) => page.next_cursor,
+        placeholderData: keepPreviousData,
+        refetchInterval: (query) => {
+          if (!visible) return false;
+          const busy = query.state.data?.pages.some(({ items }) =>
+            items.some(({ status }) => status === "importing"),
+          );
+          return busy ? importingRefreshMs : idleRefreshMs;
+        },
+      },
+    ),
+  );
+}
+
+/** The imported sets: what they are, and what can be done with them. */
+export function SetList() {
+  const trpc = useTRPC();
+  const { succeed } = useToasts();
+  const [text, setText] = useState("");
+  const [importing, setImporting] = useState(false);
+  const [doomed, setDoomed] = useState<ActivationSetView | null>(null);
+  const sets = useSets(text);
+  const items = sets.data?.pages.flatMap((page) => page.items) ?? [];
+  const total = sets.data?.pages[0]?.total ?? 0;
+  const remove = useMutation(
+    trpc.activationSets.delete.mutationOptions({
+      onSuccess: async () => {
+        succeed("Activation set deleted");
+        setDoomed(null);
+        await sets.refetch();
+      },
+    }),
+  );
+  const importButton = (
+    <Button look="primary" onClick={() => setImporting(true)}>
+      <Upload aria-hidden size={14} />
+      Import activations
+    </Button>
+  );
+  return (
+    <>
+      <PageHeader title="Activations" actions={items.length > 0 || text ? importButton : null} />
+      {items.length > 0 || text ? (
+        <SearchBox
+          label="Search activation sets"
+          value={text}
+          onChange={setText}
+          className="mb-3 w-full sm:w-64"
+        />
+      ) : null}
+      {sets.isError && items.length === 0 ? (
+        <LoadFailure what="The activation sets" error={sets.error} onRetry={() => void sets.refetch()} />
+      ) : (
+        <div className="overflow-hidden rounded-lg border border-line bg-surface">
+          {sets.isPending ? (
+            <SkeletonRows rows={3} />
+          ) : items.length > 0 ? (
+            <ul>
+              {items.map((set) => (
+                <SetRow
+                  key={set.id}
+                  set={set}
+                  onDelete={() => {
+                    remove.reset();
+                    setDoomed(set);
+                  }}
+                />
+              ))}
+            </ul>
+          ) : text ? (
+            <EmptyState icon={<SearchX aria-hidden size={22} />} title="No set matches">
+              Search looks in names, hook points, models and datasets.
+            </EmptyState>
+          ) : (
+            <EmptyState
+              icon={<Rows3 aria-hidden size={22} />}
+              title="No activation sets yet"
+              action={importButton}
+            >
+              A set holds one hook point's activations over many tokens. Import a safetensors file with a
+              tensor <code className="num">activations [n_tokens, d_in]</code>, then train on it.
+            </EmptyState>
+          )}
+        </div>
+      )}
+      {items.length > 0 ? (
+        <div className="mt-3 flex items-center justify-between text-xs text-ink-2">
+          <span className="num">
+            {formatCount(items.length)} of {formatCount(total)}
+          </span>
+          {sets.hasNextPage ? (
+            <Button size="small" disabled={sets.isFetchingNextPage} onClick={() => void sets.fetchNextPage()}>
+              Load more
+            </Button>
+          ) : null}
+        </div>
+      ) : null}
+      <ImportDialog open={importing} onOpenChange={setImporting} onImported={() => void sets.refetch()} />
+      <ConfirmDialog
+        open={doomed !== null}
+        onOpenChange={(open) => !open && setDoomed(null)}
+        title={`Delete ${doomed?.name ?? "the set"}?`}
+        act="Delete"
+        pending={remove.isPending}
+        error={remove.error?.message ?? null}
+        onConfirm={() => doomed && remove.mutate({ id: doomed.id })}
+      >
+        Its {formatBytes(doomed?.bytes ?? 0)} of stored activations go with it. The file it was imported from
+        stays.
+      </ConfirmDialog>
+    </>
+  );
+}

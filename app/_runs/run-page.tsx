@@ -1,0 +1,135 @@
+"use client";
+
+import { TRPCClientError } from "@trpc/client";
+import { ChevronRight } from "lucide-react";
+import Link from "next/link";
+import { useEffect } from "react";
+import type { RunDetail } from "../../server/runs/views.ts";
+import { MetricCharts } from "../_charts/metric-charts.tsx";
+import { MetricTiles } from "../_charts/metric-tiles.tsx";
+import { EvaluationTiles, RecoveryTiles } from "../_charts/recovery.tsx";
+import { LoadFailure } from "../_data/load-failure.tsx";
+import { useSystemStatus } from "../_shell/connection-state.tsx";
+import { buttonClass } from "../_ui/button.tsx";
+import { EmptyState } from "../_ui/panel.tsx";
+import { EventLog } from "./event-log.tsx";
+import { RunControls } from "./run-controls.tsx";
+import { Checkpoints, Configuration, MemoryFacts, SaeFacts } from "./run-facts.tsx";
+import { RunProgress } from "./run-progress.tsx";
+import { RunSkeleton } from "./run-skeleton.tsx";
+import { RunStateNotice } from "./run-state-notice.tsx";
+import { StatusBadge, statusLooks } from "./status-badge.tsx";
+import { useRunFeed } from "./use-run-feed.ts";
+
+/** The tab tells the state, so that it can be read without being looked at. */
+function useTitle(run: RunDetail | null): void {
+  const state = !run
+    ? "Run"
+    : run.status === "running"
+      ? `${Math.floor((100 * run.step) / Math.max(1, run.total_steps))} % ${run.name}`
+      : `${statusLooks[run.status].label}: ${run.name}`;
+  useEffect(() => {
+    document.title = `${state} · Facet`;
+  }, [state]);
+}
+
+function Missing() {
+  return (
+    <>
+      <h1 className="sr-only">Run not found</h1>
+      <EmptyState
+        title="There is no such run"
+        action={
+          <Link href="/runs" className={buttonClass("primary")}>
+            Go to the runs
+          </Link>
+        }
+      >
+        It may have been deleted.
+      </EmptyState>
+    </>
+  );
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof TRPCClientError && ["NOT_FOUND", "BAD_REQUEST"].includes(String(error.data?.code));
+}
+
+function Outcome({ run }: { run: RunDetail }) {
+  if (!run.sae) return null;
+  const { recovery, evaluation } = run.sae;
+  return (
+    <section aria-label="Outcome" className="mb-6">
+      {recovery ? (
+        <>
+          <h2 className="mb-2 font-medium">Recovery of the true features</h2>
+          <RecoveryTiles recovery={recovery} />
+        </>
+      ) : null}
+      <h2 className="mt-4 mb-2 font-medium first:mt-0">Final evaluation</h2>
+      <EvaluationTiles evaluation={evaluation} d_sae={run.d_sae} />
+    </section>
+  );
+}
+
+/** One run: live while it moves, whole when it is done. */
+export function RunPage({ id }: { id: string }) {
+  const { state, feed } = useRunFeed(id);
+  const system = useSystemStatus();
+  const { run, history, version, log, error } = state;
+  useTitle(run);
+
+  if (!run) {
+    if (isMissing(error)) return <Missing />;
+    if (!error) return <RunSkeleton />;
+    return (
+      <>
+        <h1 className="sr-only">Run</h1>
+        <LoadFailure what="The run" error={error} onRetry={() => feed.start()} />
+      </>
+    );
+  }
+  return (
+    <article>
+      <header className="mb-4 flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
+        <div className="min-w-0">
+          <nav aria-label="Breadcrumb" className="mb-0.5 flex items-center gap-1 text-xs text-ink-3">
+            <Link href="/runs" className="hover:text-ink">
+              Runs
+            </Link>
+            <ChevronRight aria-hidden size={12} />
+            <span className="truncate">{run.source.name}</span>
+          </nav>
+          <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
+            <h1 className="min-w-0 text-xl font-semibold tracking-tight break-words">{run.name}</h1>
+            <span role="status">
+              <StatusBadge status={run.status} />
+            </span>
+          </div>
+          {run.description ? <p className="mt-0.5 max-w-[75ch] text-ink-2">{run.description}</p> : null}
+        </div>
+        <div className="flex flex-wrap items-center gap-2">
+          <RunControls run={run} onChanged={() => feed.refresh()} />
+        </div>
+      </header>
+      <RunProgress run={run} history={history} />
+      <RunStateNotice run={run} />
+      <Outcome run={run} />
+      {run.sae ? null : (
+        <div className="mb-6">
+          <MetricTiles latest={history.latest ?? run.latest} d_sae={run.d_sae} />
+        </div>
+      )}
+      <MetricCharts history={history} version={version} name={run.name} />
+      <div className="mt-6 grid items-start gap-4 lg:grid-cols-[minmax(0,1fr)_24rem]">
+        <Configuration run={run} />
+        <div className="flex min-w-0 flex-col gap-4 max-lg:order-first">
+          {run.sae ? <SaeFacts sae={run.sae} home={system.data?.home ?? null} /> : null}
+          <EventLog events={log} />
+          <Checkpoints checkpoints={run.checkpoints} />
+          {run.memory ? <MemoryFacts memory={run.memory} /> : null}
+        </div>
+      </div>
+    </article>
+  );
+}

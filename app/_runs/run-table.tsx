@@ -1,0 +1,192 @@
+"use client";
+
+import { ArrowDown, ArrowUp, ChevronsUpDown } from "lucide-react";
+import Link from "next/link";
+import type { ReactNode } from "react";
+import type { RunSummary } from "../../server/runs/views.ts";
+import { classNames } from "../_ui/class-names.ts";
+import { formatCompact, formatCount, formatDuration, formatMetric, noValue } from "../_ui/format.ts";
+import { ProgressBar } from "../_ui/progress-bar.tsx";
+import { RelativeTime } from "../_ui/relative-time.tsx";
+import type { ListFilters, SortField } from "./list-filters.ts";
+import { StatusBadge, statusLooks } from "./status-badge.tsx";
+
+type Sort = ListFilters["sort"];
+
+function SortHeader({
+  field,
+  sort,
+  onSort,
+  children,
+  className,
+}: {
+  field: SortField;
+  sort: Sort;
+  onSort: (sort: Sort) => void;
+  children: ReactNode;
+  className?: string;
+}) {
+  const current = sort.by === field;
+  const Arrow = !current ? ChevronsUpDown : sort.direction === "asc" ? ArrowUp : ArrowDown;
+  const next = current && sort.direction === "desc" ? "asc" : "desc";
+  return (
+    <th
+      scope="col"
+      aria-sort={current ? (sort.direction === "asc" ? "ascending" : "descending") : undefined}
+      className={classNames("px-3 py-0 font-normal first:pl-4 last:pr-4", className)}
+    >
+      <button
+        type="button"
+        onClick={() =>
+          onSort({ by: field, direction: current ? next : field === "created_at" ? "desc" : "asc" })
+        }
+        className={classNames("inline-flex h-8 items-center gap-1 hover:text-ink", current && "text-ink")}
+      >
+        {children}
+        <Arrow aria-hidden size={12} className={current ? "" : "opacity-50"} />
+      </button>
+    </th>
+  );
+}
+
+function PlainHeader({ children, className }: { children: ReactNode; className?: string }) {
+  return (
+    <th scope="col" className={classNames("px-3 font-normal", className)}>
+      {children}
+    </th>
+  );
+}
+
+function Progress({ run }: { run: RunSummary }) {
+  const finished = run.status === "completed";
+  return (
+    <div className="flex flex-col gap-1.5">
+      <div className="flex items-center justify-between gap-3">
+        <StatusBadge status={run.status} />
+        <span className="num text-xs whitespace-nowrap text-ink-2">
+          {finished
+            ? formatCount(run.total_steps)
+            : `${formatCount(run.step)} / ${formatCount(run.total_steps)}`}
+        </span>
+      </div>
+      {finished ? null : (
+        <ProgressBar
+          thin
+          label={`Progress of ${run.name}`}
+          value={run.step}
+          max={run.total_steps}
+          tone={statusLooks[run.status].tone}
+        />
+      )}
+    </div>
+  );
+}
+
+function Row({ run }: { run: RunSummary }) {
+  const { latest } = run;
+  const value = (text: string) => (latest ? text : noValue);
+  return (
+    <tr className="group relative border-t border-line transition-colors duration-75 hover:bg-hover/60">
+      <td className="w-[36%] max-w-0 py-2.5 pr-3 pl-4 align-middle max-sm:w-full max-sm:pr-4">
+        <Link
+          href={`/runs/${run.id}`}
+          className="block truncate font-medium after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:rounded-md focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
+        >
+          {run.name}
+        </Link>
+        <span className="block truncate text-xs text-ink-3">
+          {run.source.name}
+          {run.source.kind === "activation_set" ? ` · ${run.hook_name}` : ""}
+        </span>
+        <div className="mt-2 sm:hidden">
+          <Progress run={run} />
+        </div>
+        <span className="num mt-1.5 flex flex-wrap gap-x-3 text-xs text-ink-2 md:hidden">
+          <span>FVU {value(formatMetric(latest?.fvu))}</span>
+          <span>L0 {value(latest?.l0.toFixed(1) ?? "")}</span>
+          <span className="ml-auto">
+            <RelativeTime iso={run.created_at} />
+          </span>
+        </span>
+      </td>
+      <td className="w-44 px-3 py-2.5 align-middle max-md:pr-4 max-sm:hidden">
+        <Progress run={run} />
+      </td>
+      <td className="hidden px-3 py-2.5 align-middle lg:table-cell">
+        <span className="block text-xs text-ink-3">
+          {run.architecture === "topk" ? "TopK" : run.architecture}
+        </span>
+        <span className="num text-xs whitespace-nowrap">
+          {formatCount(run.d_in)} → {formatCount(run.d_sae)}
+          <span className="text-ink-3"> k </span>
+          {run.k}
+        </span>
+      </td>
+      <td className="num hidden px-3 py-2.5 text-right align-middle md:table-cell">
+        {formatMetric(latest?.loss)}
+      </td>
+      <td className="num hidden px-3 py-2.5 text-right align-middle md:table-cell">
+        {formatMetric(latest?.fvu)}
+      </td>
+      <td className="num hidden px-3 py-2.5 text-right align-middle md:table-cell">
+        {value(latest?.l0.toFixed(1) ?? "")}
+      </td>
+      <td className="num hidden px-3 py-2.5 text-right align-middle lg:table-cell">
+        {value(formatCompact(latest?.dead_features ?? 0))}
+      </td>
+      <td className="hidden py-2.5 pr-4 pl-3 text-right align-middle whitespace-nowrap text-ink-2 md:table-cell">
+        {run.eta_seconds !== null && run.status === "running" ? (
+          <span className="num text-xs text-accent">{formatDuration(run.eta_seconds)} left</span>
+        ) : (
+          <RelativeTime iso={run.created_at} />
+        )}
+      </td>
+    </tr>
+  );
+}
+
+/** Runs as rows; the whole row is the link. Narrow screens keep name, status and the two metrics that matter most. */
+export function RunTable({
+  items,
+  sort,
+  onSort,
+}: {
+  items: readonly RunSummary[];
+  sort: Sort;
+  onSort: (sort: Sort) => void;
+}) {
+  return (
+    <table className="w-full">
+      <thead className="bg-sunken/60 text-left text-xs text-ink-3">
+        <tr>
+          <SortHeader field="name" sort={sort} onSort={onSort}>
+            Name
+          </SortHeader>
+          <SortHeader field="status" sort={sort} onSort={onSort} className="max-sm:hidden">
+            Status
+          </SortHeader>
+          <PlainHeader className="hidden lg:table-cell">Dictionary</PlainHeader>
+          <PlainHeader className="hidden text-right md:table-cell">Loss</PlainHeader>
+          <SortHeader field="fvu" sort={sort} onSort={onSort} className="hidden text-right md:table-cell">
+            FVU
+          </SortHeader>
+          <PlainHeader className="hidden text-right md:table-cell">L0</PlainHeader>
+          <PlainHeader className="hidden text-right lg:table-cell">Dead</PlainHeader>
+          <SortHeader
+            field="created_at"
+            sort={sort}
+            onSort={onSort}
+            className="hidden text-right md:table-cell"
+          >
+            Age
+          </SortHeader>
+        </tr>
+      </thead>
+      <tbody>
+        {items.map((run) => (
+          <Row key={run.id} run={run} />
+        ))}
+      </tbody>
+    </table>
+  );
+}

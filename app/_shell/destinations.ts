@@ -1,0 +1,17 @@
+import { Activity, Gauge, type LucideIcon, Rows3, SquarePlay } from "lucide-react";
+
+export interface Destination {
+  href: string;
+  label: string;
+  Icon: LucideIcon;
+  /** Second key after `g`. */
+  key: string;
+}
+
+/** The places of the studio, in the order of the navigation. */
+export const destinations: readonly Destination[] = [
+  { href: "/runs", label: "Runs", Icon: Activity, key: "r" },
+  { href: "/activations", label: "Activations", Icon: Rows3, key: "a" },
+  { href: "/playground", label: "Playground", Icon: SquarePlay, key: "p" },
+  { href: "/system", label: "System", Icon: Gauge, key: "s" },
+];

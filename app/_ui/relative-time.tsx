@@ -1,0 +1,24 @@
+"use client";
+
+import { useEffect, useState } from "react";
+import { formatAge, formatDateTime } from "./format.ts";
+
+/** Milliseconds since the epoch, read again every `everyMs`. */
+export function useNow(everyMs: number): number {
+  const [now, setNow] = useState(() => Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs]);
+  return now;
+}
+
+/** How long ago something was, with the exact time on hover. */
+export function RelativeTime({ iso }: { iso: string }) {
+  const now = useNow(5_000);
+  return (
+    <time dateTime={iso} title={formatDateTime(iso)} className="num">
+      {formatAge(iso, now)}
+    </time>
+  );
+}

@@ -2,6 +2,7 @@ import path from "node:path";
 import { EmbeddedDatabaseError } from "../db/embedded/errors.ts";
 import { migrateDatabase } from "../db/migrate.ts";
 import { openDatabase } from "../db/open.ts";
+import { DatabaseUnreachableError } from "../db/reach.ts";
 import { accessToken, type Environment, EnvironmentError, environment } from "./environment.ts";
 import { ensureSampleRun } from "./runs/sample.ts";
 import { type Child, describeEnding, spawnChild } from "./start/child.ts";
@@ -109,6 +110,13 @@ function studioUrl({ host, port }: Environment): string {
 
 /** Errors whose message is all that the user needs; any other is a fault of Facet's and shows its stack. */
 function isExpected(error: unknown): error is Error {
-  const kinds = [EnvironmentError, EmbeddedDatabaseError, HomeInUseError, PortInUseError, WebEndedError];
+  const kinds = [
+    DatabaseUnreachableError,
+    EmbeddedDatabaseError,
+    EnvironmentError,
+    HomeInUseError,
+    PortInUseError,
+    WebEndedError,
+  ];
   return kinds.some((kind) => error instanceof kind);
 }

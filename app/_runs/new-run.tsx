@@ -149,17 +149,19 @@ export function NewRun() {
       }) as unknown as CreateRunInput,
     [shownName, description, kind, generator, set, config],
   );
-  const settledInput = useSettled(input, checkAfterMs);
   const incomplete = kind === "activation_set" && !set;
+  // While no set is chosen there is nothing to judge yet, nor in what was there a moment before one was.
+  const settled = useSettled(incomplete ? null : input, checkAfterMs);
   const check = useQuery(
-    trpc.runs.check.queryOptions(settledInput, {
-      enabled: !incomplete,
+    trpc.runs.check.queryOptions(settled ?? input, {
+      enabled: settled !== null && !incomplete,
       placeholderData: keepPreviousData,
       staleTime: 5_000,
       retry: false,
     }),
   );
   const faults = useMemo(() => (incomplete ? [] : (check.data?.faults ?? [])), [check.data, incomplete]);
+  const stale = settled !== input || check.isPlaceholderData || check.isPending;
   const configFaults = useMemo(() => faultsBelow(faults, "config."), [faults]);
   const generatorFaults = useMemo(() => faultsBelow(faults, "source.synthetic."), [faults]);
   const setFault = faults.find(({ path }) => path === "source.activation_set_id")?.message;
@@ -180,9 +182,10 @@ export function NewRun() {
 
   function submit(event: FormEvent) {
     event.preventDefault();
-    const invalid = form.current?.querySelector<HTMLElement>("[aria-invalid=true]");
-    if (invalid) invalid.focus();
-    else if (!incomplete) create.mutate(input);
+    if (incomplete || create.isPending) return;
+    // Faults of what was typed a moment ago say nothing of this; the server judges what is sent.
+    if (faults.length > 0 && !stale) form.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
+    else create.mutate(input);
   }
 
   return (
@@ -262,7 +265,7 @@ export function NewRun() {
         </div>
         <RunPreview
           check={incomplete ? null : (check.data ?? null)}
-          stale={settledInput !== input || check.isPlaceholderData}
+          stale={stale}
           error={check.error}
           batchSize={asNumber(config.train_batch_size_tokens, 0)}
           incomplete={incomplete}

@@ -1,6 +1,7 @@
 "use client";
 
 import type { RunCheck } from "../../server/runs/check.ts";
+import { errorWords } from "../_data/error-words.ts";
 import { Button } from "../_ui/button.tsx";
 import { classNames } from "../_ui/class-names.ts";
 import { formatBytes, formatCompact, formatCount, noValue } from "../_ui/format.ts";
@@ -110,7 +111,7 @@ export function RunPreview({
       ) : null}
       {error ? (
         <p role="status" className="mt-3 text-xs text-bad">
-          The form could not be checked: {error.message}
+          The form could not be checked: {errorWords(error)}
         </p>
       ) : null}
     </section>

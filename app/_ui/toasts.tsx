@@ -3,6 +3,7 @@
 import { Toast } from "@base-ui/react/toast";
 import { CircleAlert, CircleCheck, X } from "lucide-react";
 import type { ReactNode } from "react";
+import { errorWords } from "../_data/error-words.ts";
 
 function ToastList() {
   const { toasts } = Toast.useToastManager();
@@ -58,8 +59,13 @@ export function useToasts(): {
       manager.add({ title, ...(description ? { description } : {}), type: "success" });
     },
     fail(title, error) {
-      const description = error instanceof Error ? error.message : String(error);
-      manager.add({ title, description, type: "error", timeout: 12_000, priority: "high" });
+      manager.add({
+        title,
+        description: errorWords(error),
+        type: "error",
+        timeout: 12_000,
+        priority: "high",
+      });
     },
   };
 }

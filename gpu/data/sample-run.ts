@@ -25,5 +25,5 @@ export const sampleTraining: TrainingConfig = trainingConfigSchema.parse({
   training_tokens: 1_500 * 2_048,
   dead_feature_window_tokens: 20_000,
   metrics_every_steps: 10,
-  checkpoint_every_steps: 250,
+  checkpoint_every_steps: 150,
 });

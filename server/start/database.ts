@@ -1,4 +1,6 @@
+import { mkdirSync } from "node:fs";
 import { type EmbeddedDatabase, ensureDatabase } from "../../db/embedded.ts";
+import { assertReachable } from "../../db/reach.ts";
 import type { SessionLock } from "../../db/session-lock.ts";
 import { lockHome } from "./home-lock.ts";
 import type { Terminal } from "./terminal.ts";
@@ -14,7 +16,7 @@ const watchIntervalMs = 1_000;
 /**
  * Makes this process the one that serves a home folder. The embedded database is watched from then on and started
  * again, on the same port, should the system end it.
- * @throws HomeInUseError, EmbeddedDatabaseError
+ * @throws HomeInUseError, EmbeddedDatabaseError, DatabaseUnreachableError
  */
 export async function openHome(
   home: string,
@@ -23,6 +25,8 @@ export async function openHome(
   terminal: Terminal,
 ): Promise<ServedDatabase> {
   if (databaseUrl !== null) {
+    await assertReachable(databaseUrl);
+    mkdirSync(home, { recursive: true });
     const lock = await lockHome(databaseUrl, home, studio);
     return { url: databaseUrl, stop: lock.release };
   }

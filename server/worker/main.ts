@@ -5,6 +5,7 @@ import { livingProcess } from "../../db/embedded/process.ts";
 import { ensureDatabase } from "../../db/embedded.ts";
 import { migrateDatabase } from "../../db/migrate.ts";
 import { type OpenedDatabase, openDatabase } from "../../db/open.ts";
+import { assertReachable, DatabaseUnreachableError } from "../../db/reach.ts";
 import { workers } from "../../db/schema.ts";
 import { takeSessionLock } from "../../db/session-lock.ts";
 import { type Environment, EnvironmentError, environment } from "../environment.ts";
@@ -39,7 +40,7 @@ const shutdown = interruptions({
 try {
   await work(environment());
 } catch (error) {
-  const expected = [UnableError, EnvironmentError, EmbeddedDatabaseError].some(
+  const expected = [UnableError, EnvironmentError, EmbeddedDatabaseError, DatabaseUnreachableError].some(
     (kind) => error instanceof kind,
   );
   if (!(expected && error instanceof Error)) throw error;
@@ -127,7 +128,10 @@ async function work(env: Environment): Promise<void> {
 }
 
 async function databaseUrl(env: Environment): Promise<string> {
-  if (env.database_url !== null) return env.database_url;
+  if (env.database_url !== null) {
+    await assertReachable(env.database_url);
+    return env.database_url;
+  }
   const embedded = await ensureDatabase(env.home);
   if (embedded.owned) undo.push(embedded.stop);
   return embedded.url;

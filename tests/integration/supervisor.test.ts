@@ -64,6 +64,15 @@ describe("a start that cannot be", () => {
     other.close();
   });
 
+  it("says in one line that the database of DATABASE_URL cannot be reached, without its password", async () => {
+    const program = start({ DATABASE_URL: `postgres://facet:secret@127.0.0.1:${port}/runs` });
+    expect(await program.ended).toBe(1);
+    expect(lines(program)).toEqual([
+      expect.stringMatching(`database runs on 127.0.0.1:${port} cannot be used.*DATABASE_URL`),
+    ]);
+    expect(program.output()).not.toContain("secret");
+  });
+
   it("names every setting that cannot be used", async () => {
     const program = start({ PORT: "many", FACET_SAMPLE: "perhaps" });
     expect(await program.ended).toBe(1);
@@ -90,6 +99,18 @@ describe.runIf(built)("a start", () => {
     expect(await program.ended).toBe(0);
     expect(below.filter((pid) => livingProcess(pid) !== null)).toEqual([]);
     expect(databaseRuns()).toBe(false);
+  });
+
+  it("uses the database of DATABASE_URL, makes its home folder, and starts no embedded one", async () => {
+    const database = await freshDatabase();
+    const own = path.join(home, "new");
+    const program = start({ DATABASE_URL: database.url, FACET_HOME: own });
+    await until("the adapter is printed", () => program.output().includes("Adapter: "));
+    expect(program.output()).toContain("that of DATABASE_URL");
+    expect(fs.existsSync(path.join(own, "postgres"))).toBe(false);
+    program.signal("SIGTERM");
+    expect(await program.ended).toBe(0);
+    await database.drop();
   });
 
   it("that is killed takes studio and worker with it, and the next one finds its database", async () => {

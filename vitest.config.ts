@@ -26,6 +26,16 @@ export default defineConfig({
           hookTimeout: 120_000,
         },
       },
+      {
+        test: {
+          name: "slow",
+          include: ["tests/slow/**/*.test.ts"],
+          globalSetup: ["tests/integration/postgres.setup.ts"],
+          pool: "forks",
+          fileParallelism: false,
+          hookTimeout: 120_000,
+        },
+      },
     ],
   },
 });

@@ -109,14 +109,14 @@ describe("the embedded database", () => {
 
 describe("a process number", () => {
   it("of a zombie counts as gone", async () => {
-    // The shell becomes `sleep`, which never asks how its child ended.
-    const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 30"], {
+    // The shell becomes `sleep`, which never asks how its child ended; the child must end after that.
+    const parent = spawn("sh", ["-c", "sleep 0.3 & echo $!; exec sleep 30"], {
       stdio: ["ignore", "pipe", "ignore"],
     });
     const pid = await new Promise<number>((resolve) =>
       parent.stdout.once("data", (chunk: Buffer) => resolve(Number(chunk.toString("utf8")))),
     );
-    await sleep(200);
+    await sleep(1_000);
     expect(() => process.kill(pid, 0)).not.toThrow();
     expect(livingProcess(pid)).toBeNull();
     parent.kill("SIGKILL");

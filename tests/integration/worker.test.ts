@@ -1,3 +1,4 @@
+import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { livingProcess } from "../../db/embedded/process.ts";
@@ -110,6 +111,27 @@ describe("controls of a running run", () => {
     expect(stopped.step).toBeLessThan(steps);
     expect(stopped.checkpoints[0]?.reason).toBe("stop");
     expect(stopped.sae).not.toBeNull();
+  });
+});
+
+describe("a run whose folder is not here", () => {
+  it("fails with the reason instead of beginning anew, and goes on once the folder is back", async () => {
+    const id = await createSmallRun(test, "folder away");
+    await untilRun(test, id, worker, "it trains", (run) => run.step >= 60);
+    await control(id, "pause");
+    const { step } = await untilRun(test, id, worker, "it is paused", (run) => run.status === "paused");
+    const folder = runFolder(test.services.env.home, id);
+    fs.renameSync(folder, `${folder}.away`);
+    await control(id, "resume");
+    const failed = await untilEnded(test, id, worker);
+    expect(failed).toMatchObject({ status: "failed", step });
+    expect(failed.reason).toMatch(/folder .* is not on this machine.*mount it here and try again/);
+    expect(fs.existsSync(folder)).toBe(false);
+    fs.renameSync(`${folder}.away`, folder);
+    await control(id, "retry");
+    const ended = await untilEnded(test, id, worker);
+    expect(ended.status).toBe("completed");
+    expect(ended.sae?.sha256).toBe(undisturbed.sae?.sha256);
   });
 });
 

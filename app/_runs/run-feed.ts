@@ -215,7 +215,7 @@ export class RunFeed {
     if (event.type === "sae") this.#state = { ...this.#state, run: { ...run, sae: event.sae } };
     if (event.type === "checkpoint" && !run.checkpoints.some(({ id }) => id === event.checkpoint.id)) {
       const checkpoints = [...run.checkpoints, event.checkpoint];
-      this.#state = { ...this.#state, run: { ...run, checkpoints } };
+      this.#state = { ...this.#state, run: { ...run, checkpoints, step: event.checkpoint.step } };
     }
   }
 

@@ -44,6 +44,12 @@ const isAlive = (pid: number) => livingProcess(pid) !== null;
 const control = (id: string, what: Parameters<typeof controlRun>[3]["control"]) =>
   controlRun(test.services.db, test.services.queue, test.services.env.home, { id, control: what });
 
+/** Its newest checkpoint is of its last step; one that the interval had just made is not made again. */
+function expectSaved(run: RunDetail, reason: "pause" | "stop"): void {
+  expect(run.checkpoints[0]?.step).toBe(run.step);
+  expect(run.checkpoints[0]?.reason).toBe(run.step % checkpointEvery === 0 ? "interval" : reason);
+}
+
 describe("a run that nothing disturbs", () => {
   it("is completed with every metrics row once", async () => {
     expect(undisturbed.reason).toBeNull();
@@ -92,7 +98,7 @@ describe("controls of a running run", () => {
     await control(id, "pause");
     const paused = await untilRun(test, id, worker, "it is paused", (run) => run.status === "paused");
     expect(paused.step).toBeLessThan(steps);
-    expect(paused.checkpoints[0]?.reason).toBe("pause");
+    expectSaved(paused, "pause");
     await until("the trainer is gone", () => descendants(worker.pid, trainerProgram).length === 0);
     await control(id, "resume");
     const ended = await untilEnded(test, id, worker);
@@ -109,7 +115,7 @@ describe("controls of a running run", () => {
     const stopped = await untilEnded(test, id, worker);
     expect(stopped.status).toBe("stopped");
     expect(stopped.step).toBeLessThan(steps);
-    expect(stopped.checkpoints[0]?.reason).toBe("stop");
+    expectSaved(stopped, "stop");
     expect(stopped.sae).not.toBeNull();
   });
 });

@@ -1,27 +1,54 @@
-// z[t, f] = ⟨x[t], W_enc[f]⟩ + b_enc[f] for one chunk of tokens. No workgroup memory: each invocation keeps a tile of
+// z[t, f] = ⟨x[t], W_enc[f]⟩ (+ b_enc[f]). No workgroup memory: each invocation keeps a tile of
 // 4 tokens × 4 features in registers.
 import package::control::{DIVERGED, divergence_mark, exponents};
 import package::dots::dots;
 import package::grid::group_number;
+@if(half) import package::half::from_half;
 import package::step::Step;
 
 struct Shape {
   d_sae: u32,
   stride: u32,
-  // The chunk: its first token, and how many z has room for.
-  first_row: u32,
-  rows: u32,
   // Workgroups along the features.
   feature_groups: u32,
 }
 
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<uniform> shape: Shape;
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> W_enc: array<vec4f>;
-@group(0) @binding(4) var<storage, read> b_enc: array<f32>;
-@group(0) @binding(5) var<storage, read_write> z: array<f32>;
-@group(0) @binding(6) var<storage, read_write> counters: array<atomic<u32>>;
+@if(half) @group(0) @binding(2) var<storage, read> x: array<vec2u>;
+@if(half) @group(0) @binding(3) var<storage, read> W_enc: array<vec2u>;
+@if(!half) @group(0) @binding(2) var<storage, read> x: array<vec4f>;
+@if(!half) @group(0) @binding(3) var<storage, read> W_enc: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> z: array<f32>;
+@group(0) @binding(5) var<storage, read_write> counters: array<atomic<u32>>;
+@if(biased) @group(0) @binding(6) var<storage, read> b_enc: array<f32>;
+
+fn x_at(i: u32) -> vec4f {
+  @if(half) {
+    return from_half(x[i]);
+  }
+  @else {
+    return x[i];
+  }
+}
+
+fn W_enc_at(i: u32) -> vec4f {
+  @if(half) {
+    return from_half(W_enc[i]);
+  }
+  @else {
+    return W_enc[i];
+  }
+}
+
+fn bias_at(f: u32) -> f32 {
+  @if(biased) {
+    return b_enc[f];
+  }
+  @else {
+    return 0.0;
+  }
+}
 
 // A workgroup's tile is 32 features × 32 tokens (gpu/kernels/encode.ts).
 const LANES_F = 8u;
@@ -36,7 +63,7 @@ fn main(
   let number = group_number(group, groups);
   let f = ((number % shape.feature_groups) * LANES_F + local.x) * 4u;
   let t = ((number / shape.feature_groups) * LANES_T + local.y) * 4u;
-  let rows = min(shape.rows, max(step.rows, shape.first_row) - shape.first_row);
+  let rows = step.rows;
   if (t >= rows || f >= shape.d_sae) {
     return;
   }
@@ -44,28 +71,28 @@ fn main(
   let last_t = rows - 1u;
   let last_f = shape.d_sae - 1u;
   let s = shape.stride;
-  let x0 = (shape.first_row + t) * s;
-  let x1 = (shape.first_row + min(t + 1u, last_t)) * s;
-  let x2 = (shape.first_row + min(t + 2u, last_t)) * s;
-  let x3 = (shape.first_row + min(t + 3u, last_t)) * s;
+  let x0 = t * s;
+  let x1 = min(t + 1u, last_t) * s;
+  let x2 = min(t + 2u, last_t) * s;
+  let x3 = min(t + 3u, last_t) * s;
   let w0 = f * s;
   let w1 = min(f + 1u, last_f) * s;
   let w2 = min(f + 2u, last_f) * s;
   let w3 = min(f + 3u, last_f) * s;
-  let bias = vec4f(b_enc[f], b_enc[min(f + 1u, last_f)], b_enc[min(f + 2u, last_f)], b_enc[min(f + 3u, last_f)]);
+  let bias = vec4f(bias_at(f), bias_at(min(f + 1u, last_f)), bias_at(min(f + 2u, last_f)), bias_at(min(f + 3u, last_f)));
   var z0 = bias;
   var z1 = bias;
   var z2 = bias;
   var z3 = bias;
   for (var c = 0u; c < s; c++) {
-    let a0 = x[x0 + c];
-    let a1 = x[x1 + c];
-    let a2 = x[x2 + c];
-    let a3 = x[x3 + c];
-    let b0 = W_enc[w0 + c];
-    let b1 = W_enc[w1 + c];
-    let b2 = W_enc[w2 + c];
-    let b3 = W_enc[w3 + c];
+    let a0 = x_at(x0 + c);
+    let a1 = x_at(x1 + c);
+    let a2 = x_at(x2 + c);
+    let a3 = x_at(x3 + c);
+    let b0 = W_enc_at(w0 + c);
+    let b1 = W_enc_at(w1 + c);
+    let b2 = W_enc_at(w2 + c);
+    let b3 = W_enc_at(w3 + c);
     z0 += dots(a0, b0, b1, b2, b3);
     z1 += dots(a1, b0, b1, b2, b3);
     z2 += dots(a2, b0, b1, b2, b3);

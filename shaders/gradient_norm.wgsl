@@ -1,5 +1,5 @@
 // Ends the backward pass, in one workgroup: the gradient of b_dec, the norm of the whole gradient, the clipping factor.
-//   gb_dec = 2/B · Σ_t e[t]  (− Σ_f gb_enc[f] · W_enc[f], what flows back through the encoder's input x − b_dec)
+//   gb_dec = 2/B · Σ_t e[t]  (− Σ_f Σ_t dz[t, f] · W_enc[f], what flows back through the encoder's input x − b_dec)
 //   clip   = min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_
 import constants::WORKGROUP;
 import package::control::{Control, DIVERGED, divergence_mark, not_finite};
@@ -11,6 +11,8 @@ struct Shape {
   stride: u32,
   error_blocks: u32,
   encoder_blocks: u32,
+  // Rows of W_skip whose gradients count too.
+  skip_rows: u32,
   // 0: never clip.
   max_norm: f32,
 }
@@ -23,6 +25,7 @@ struct Shape {
 @group(0) @binding(5) var<storage, read_write> control: Control;
 @group(0) @binding(6) var<storage, read_write> counters: array<atomic<u32>>;
 @if(subtract_b_dec) @group(0) @binding(7) var<storage, read> encoder_sums: array<vec4f>;
+@if(skip) @group(0) @binding(8) var<storage, read> skip_square_norms: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_index) lane: u32) {
@@ -45,6 +48,11 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   }
   for (var f = lane; f < shape.d_sae; f += u32(WORKGROUP)) {
     square += square_norms[f];
+  }
+  @if(skip) {
+    for (var i = lane; i < shape.skip_rows; i += u32(WORKGROUP)) {
+      square += skip_square_norms[i];
+    }
   }
   square = workgroup_sum(square, lane);
   if (lane == 0u) {

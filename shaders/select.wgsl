@@ -3,7 +3,8 @@
 // key lies below the row's largest, so the winners are the k smallest. The first histogram covers depths of a factor
 // 16 in value, mostly few candidates and all winners; it is coarsened while it holds too few, then refined by 8 bits a
 // pass until a bucket holds just what is missing. One pass then counts and one writes in feature order.
-// With `aux`, the candidates are the dead features and the values are not rectified.
+// With `aux`, the candidates are the dead features, and those below zero count as active too. With `rescaled`,
+// features are ranked by z · ‖W_dec[f]‖.
 import constants::WORKGROUP;
 @if(aux) import package::control::Control;
 import package::grid::group_number;
@@ -11,22 +12,26 @@ import package::step::Step;
 
 struct Shape {
   d_sae: u32,
-  // Selected per token, and the room per token in the lists.
-  k: u32,
-  // The chunk that z holds.
-  first_row: u32,
-  rows: u32,
+  // Room per token in the lists.
+  capacity: u32,
+  // Selects so many times the step's k, d_sae at most.
+  factor: u32,
+  // First word of the plane of bits.
+  plane: u32,
+  // AuxK's nested dictionary.
+  level: u32,
 }
 
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<uniform> shape: Shape;
 @group(0) @binding(2) var<storage, read> z: array<f32>;
 @group(0) @binding(3) var<storage, read_write> indices: array<u32>;
-@group(0) @binding(4) var<storage, read_write> values: array<f32>;
 // Bit t % 32 of word [t / 32, f]: feature f is active at token t.
-@group(0) @binding(5) var<storage, read_write> active_words: array<atomic<u32>>;
-@if(aux) @group(0) @binding(6) var<storage, read> dead: array<u32>;
-@if(aux) @group(0) @binding(7) var<storage, read> control: Control;
+@group(0) @binding(4) var<storage, read_write> words: array<atomic<u32>>;
+@if(aux) @group(0) @binding(5) var<storage, read> dead: array<u32>;
+@if(aux) @group(0) @binding(6) var<storage, read> control: Control;
+@if(!aux) @group(0) @binding(5) var<storage, read_write> list_counts: array<u32>;
+@if(rescaled) @group(0) @binding(7) var<storage, read> norms: array<f32>;
 
 // Shift of the first histogram's digit: 256 buckets of 2^17 keys are four powers of two.
 const FIRST_SHIFT = 17u;
@@ -55,6 +60,15 @@ fn feature_of(candidate: u32) -> u32 {
   }
 }
 
+fn key_at(base: u32, f: u32) -> u32 {
+  @if(rescaled) {
+    return key_of(z[base + f] * norms[f]);
+  }
+  @else {
+    return key_of(z[base + f]);
+  }
+}
+
 // Rises with the value; negative values are turned round.
 fn key_of(value: f32) -> u32 {
   let bits = bitcast<u32>(value);
@@ -67,20 +81,22 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let row = group_number(group, groups);
-  let token = shape.first_row + row;
-  if (row >= shape.rows || token >= step.rows) {
+  let token = group_number(group, groups);
+  if (token >= step.rows) {
     return;
   }
-  let base = row * shape.d_sae;
-  @if(aux) let candidates = control.n_dead;
+  let base = token * shape.d_sae;
+  @if(aux) let candidates = control.aux[shape.level].n_dead;
   @if(!aux) let candidates = shape.d_sae;
-  @if(aux) let k = control.k_aux;
-  @if(!aux) let k = shape.k;
+  @if(aux) let k = control.aux[shape.level].k;
+  @if(!aux) let k = min(shape.factor * step.k, shape.d_sae);
+  if (k == 0u) {
+    return;
+  }
 
   var top = 0u;
   for (var i = lane; i < candidates; i += u32(WORKGROUP)) {
-    top = max(top, key_of(z[base + feature_of(i)]));
+    top = max(top, key_at(base, feature_of(i)));
   }
   largest[lane] = top;
   workgroupBarrier();
@@ -99,7 +115,7 @@ fn main(
     }
     workgroupBarrier();
     for (var i = lane; i < candidates; i += u32(WORKGROUP)) {
-      let depth = top - key_of(z[base + feature_of(i)]);
+      let depth = top - key_at(base, feature_of(i));
       if ((depth & mask) == prefix) {
         atomicAdd(&histogram[(depth >> shift) & 255u], 1u);
       }
@@ -140,7 +156,7 @@ fn main(
   let end = min(begin + share, candidates);
   var count = vec2u();
   for (var i = begin; i < end; i++) {
-    let depth = (top - key_of(z[base + feature_of(i)])) & mask;
+    let depth = (top - key_at(base, feature_of(i))) & mask;
     count += vec2u(select(0u, 1u, depth < prefix), select(0u, 1u, depth == prefix));
   }
   counts[lane] = count;
@@ -151,10 +167,10 @@ fn main(
     above += counts[i].x;
     tied += counts[i].y;
   }
-  let slots = token * shape.k;
+  let slots = token * shape.capacity;
   for (var i = begin; i < end; i++) {
     let f = feature_of(i);
-    let depth = (top - key_of(z[base + f])) & mask;
+    let depth = (top - key_at(base, f)) & mask;
     if (depth < prefix || (depth == prefix && tied < wanted)) {
       indices[slots + above + min(tied, wanted)] = f;
     }
@@ -166,16 +182,18 @@ fn main(
   storageBarrier();
   for (var j = lane; j < k; j += u32(WORKGROUP)) {
     let f = indices[slots + j];
-    let value = z[base + f];
     @if(aux) {
-      values[slots + j] = value;
       activate(token, f);
     }
     @if(!aux) {
-      values[slots + j] = max(value, 0.0);
-      if (value > 0.0) {
+      if (z[base + f] > 0.0) {
         activate(token, f);
       }
+    }
+  }
+  @if(!aux) {
+    if (lane == 0u) {
+      list_counts[token] = k;
     }
   }
 }
@@ -189,5 +207,5 @@ fn bits_from(bit: u32) -> u32 {
 }
 
 fn activate(token: u32, f: u32) {
-  atomicOr(&active_words[(token / 32u) * shape.d_sae + f], 1u << (token % 32u));
+  atomicOr(&words[shape.plane + (token / 32u) * shape.d_sae + f], 1u << (token % 32u));
 }

@@ -6,10 +6,14 @@ struct Step {
   rows: u32,
   // Number of this step, from 1.
   number: u32,
-  // Inputs are multiplied by this (normalize_activations).
-  activation_scale: f32,
   // lr / (1 − β₁^t).
   step_size: f32,
   // 1 / √(1 − β₂^t).
   second_moment_scale: f32,
+  // Scheduled coefficient of the sparsity penalty.
+  sparsity_coefficient: f32,
+  // Features kept per token (topk), or in the whole batch (batchtopk).
+  k: u32,
+  // 1 / (1 − (1 − topk_threshold_lr)^t): corrects the running mean of the smallest kept activation.
+  threshold_scale: f32,
 }

@@ -22,7 +22,7 @@ export interface ColumnSumShape {
 
 export interface ColumnSumBuffers {
   /** f32 [rows, 4·stride]. */
-  matrix: GPUBuffer;
+  matrix: GPUBuffer | GPUBufferBinding;
   /** f32 [blocks, 4·stride], written. */
   sums: GPUBuffer;
   /** The rows are the batch's tokens; or every row has a weight, f32 [rows]. */

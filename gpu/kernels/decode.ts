@@ -1,59 +1,146 @@
 import { bind } from "../device/bind.ts";
 import type { Dispatch } from "../device/dispatch.ts";
+import { widthWords } from "./control.ts";
 import { type PlanContext, rowLanes, spread } from "./grid.ts";
+
+/** Which errors a step takes gradients against (shaders/decode.wgsl). */
+export type ErrorRegions = "plain" | "nested" | "multi" | "gated";
 
 export interface DecodeShape {
   rows: number;
-  d_in: number;
+  d_sae: number;
+  /** vec4f per row of W_dec and errors. */
   stride: number;
-  k: number;
+  /** Room per token in the lists. */
+  capacity: number;
+  feature_stride: number;
+  /** vec4f of a region of errors. */
+  region_size: number;
+  /** First word of the plane that the lists were made from. */
+  plane: number;
+  /** Rising, the last d_sae. */
+  widths: readonly number[];
+  /** W_dec is f16. */
+  half: boolean;
 }
 
 export interface DecodeBuffers {
-  /** f32 [d_sae, 4·stride]. */
+  /** f32 or f16 [d_sae, 4·stride]. */
   W_dec: GPUBuffer;
-  /** [rows, k]. */
+  z: GPUBuffer;
+  /** u32 [rows, capacity]. */
   indices: GPUBuffer;
-  values: GPUBuffer;
-  /** f32 [rows, k], written: the loss's gradient at the selected pre-activations. */
-  gradients: GPUBuffer;
-  /** f32 [rows, 4·stride] of errors, then, with AuxK, as many of the auxiliary reconstruction. */
+  /** f32 regions of [rows, 4·stride], written. */
   errors: GPUBuffer;
-  /** The encoder's input, and b_dec where the input does not already contain −b_dec; or AuxK's control. */
-  target: { x: GPUBuffer; b_dec: GPUBuffer | null } | { control: GPUBuffer };
 }
 
-/** Reconstruction error of every token and the gradient at its active features. */
+export interface MainDecode {
+  regions: ErrorRegions;
+  counts: GPUBuffer;
+  words: GPUBuffer;
+  /** f32 [rows, 4·stride]. */
+  target: GPUBuffer;
+  /** f32 [4·stride]; null where the target already contains −b_dec. */
+  b_dec: GPUBuffer | null;
+  /** W_skip x, f32 [rows, 4·stride]. */
+  skipped: GPUBuffer | null;
+  /** b_gate, b_mag, r_mag of gated. */
+  parameters: GPUBuffer;
+}
+
+/** Errors of the reconstruction of every token. */
 export async function planDecode(
-  { gpu, uniforms, step }: PlanContext,
+  context: PlanContext,
   shape: DecodeShape,
-  { W_dec, indices, values, gradients, errors, target }: DecodeBuffers,
+  buffers: DecodeBuffers,
+  main: MainDecode,
 ): Promise<Dispatch> {
-  const aux = "control" in target;
-  const b_dec = aux ? null : target.b_dec;
+  const { gpu, step } = context;
+  const { regions } = main;
   const pipeline = await gpu.pipelines.compute({
     shader: "decode",
-    conditions: { aux, add_b_dec: b_dec !== null },
+    conditions: {
+      [regions]: true,
+      half: shape.half,
+      add_b_dec: main.b_dec !== null,
+      skip: main.skipped !== null,
+    },
     constants: { WORKGROUP: rowLanes(gpu.capabilities) },
   });
-  const uniform = uniforms.add([shape.stride, shape.k, shape.rows * shape.stride]);
-  const entries = shape.rows * shape.k;
   return {
-    label: aux ? "aux/decode" : "decode",
+    label: "decode",
     pipeline,
     bindGroup: bind(gpu.device, pipeline, [
       step,
-      uniform,
-      W_dec,
-      indices,
-      values,
-      gradients,
-      errors,
-      aux ? target.control : target.x,
-      ...(b_dec === null ? [] : [b_dec]),
+      uniform(context, shape, 0, 0),
+      buffers.W_dec,
+      buffers.z,
+      buffers.indices,
+      buffers.errors,
+      main.counts,
+      main.target,
+      main.words,
+      main.b_dec,
+      main.skipped,
+      regions === "gated" ? main.parameters : null,
     ]),
+    ...cost(context, shape),
+  };
+}
+
+/** AuxK: what is left of a level's error once its dead features explain what they can, times the loss's factor. */
+export async function planAuxDecode(
+  context: PlanContext,
+  shape: DecodeShape,
+  buffers: DecodeBuffers,
+  { control, level, region }: { control: GPUBuffer; level: number; region: number },
+): Promise<Dispatch> {
+  const { gpu, step } = context;
+  const pipeline = await gpu.pipelines.compute({
+    shader: "decode",
+    conditions: { aux: true, half: shape.half },
+    constants: { WORKGROUP: rowLanes(gpu.capabilities) },
+  });
+  return {
+    label: "aux/decode",
+    pipeline,
+    bindGroup: bind(gpu.device, pipeline, [
+      step,
+      uniform(context, shape, level, region),
+      buffers.W_dec,
+      buffers.z,
+      buffers.indices,
+      buffers.errors,
+      control,
+    ]),
+    ...cost(context, shape),
+  };
+}
+
+function uniform({ uniforms }: PlanContext, shape: DecodeShape, level: number, region: number) {
+  return uniforms.add([
+    shape.d_sae,
+    shape.stride,
+    shape.capacity,
+    shape.region_size,
+    level,
+    shape.widths.length,
+    region,
+    shape.plane,
+    shape.feature_stride,
+    0,
+    0,
+    0,
+    ...widthWords(shape.widths),
+  ]);
+}
+
+/** Of full lists; how full they are only the GPU knows. */
+function cost({ gpu }: PlanContext, shape: DecodeShape): Pick<Dispatch, "grid" | "bytes" | "flops"> {
+  const entries = shape.rows * shape.capacity;
+  return {
     grid: spread(shape.rows, gpu.capabilities),
-    bytes: 4 * (entries * (shape.d_in + 3) + 2 * shape.rows * shape.d_in),
-    flops: 4 * entries * shape.d_in,
+    bytes: entries * ((shape.half ? 8 : 16) * shape.stride + 8) + 32 * shape.rows * shape.stride,
+    flops: 8 * entries * shape.stride,
   };
 }

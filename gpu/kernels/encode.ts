@@ -5,22 +5,24 @@ import type { ShaderName } from "../device/shaders.ts";
 import { type PlanContext, spread } from "./grid.ts";
 
 export interface EncodeShape {
-  d_in: number;
-  d_sae: number;
-  /** vec4f per padded row of x and W_enc. */
-  stride: number;
-  /** The chunk of tokens: its first, and how many. */
-  first_row: number;
+  label: string;
   rows: number;
+  /** Features: rows of W. */
+  d_sae: number;
+  /** vec4f per padded row of x and W. */
+  stride: number;
+  /** x and W are f16. */
+  half: boolean;
 }
 
 export interface EncodeBuffers {
-  /** f32 [batch, 4·stride]. */
+  /** f32 or f16 [rows, 4·stride]. */
   x: GPUBuffer;
-  /** f32 [d_sae, 4·stride]. */
-  W_enc: GPUBuffer;
-  b_enc: GPUBuffer;
-  /** f32 [rows, d_sae]. */
+  /** f32 or f16 [d_sae, 4·stride]. */
+  W: GPUBuffer;
+  /** f32 [d_sae]; null: none. */
+  bias: GPUBufferBinding | null;
+  /** f32 [rows, d_sae], written. */
   z: GPUBuffer;
   counters: GPUBuffer;
 }
@@ -43,22 +45,26 @@ function chooseVariant({ software, subgroup_min_size }: Capabilities): Variant {
   return software && subgroup_min_size >= 4 ? quads : flat;
 }
 
-/** Pre-activations of a chunk of tokens: the one dense product of a step. Marks a step whose result is not finite. */
+/** z = x Wᵀ + bias: the one dense product of a step. Marks a step whose result is not finite. */
 export async function planEncode(
   { gpu, uniforms, step }: PlanContext,
-  shape: EncodeShape,
-  { x, W_enc, b_enc, z, counters }: EncodeBuffers,
+  { label, rows, d_sae, stride, half }: EncodeShape,
+  { x, W, bias, z, counters }: EncodeBuffers,
 ): Promise<Dispatch> {
   const variant = chooseVariant(gpu.capabilities);
-  const pipeline = await gpu.pipelines.compute({ shader: variant.shader });
-  const featureGroups = Math.ceil(shape.d_sae / variant.features);
-  const uniform = uniforms.add([shape.d_sae, shape.stride, shape.first_row, shape.rows, featureGroups]);
+  const pipeline = await gpu.pipelines.compute({
+    shader: variant.shader,
+    conditions: { half, biased: bias !== null },
+  });
+  const featureGroups = Math.ceil(d_sae / variant.features);
+  const uniform = uniforms.add([d_sae, stride, featureGroups]);
+  const operand = half ? 8 : 16;
   return {
-    label: "encode",
+    label,
     pipeline,
-    bindGroup: bind(gpu.device, pipeline, [step, uniform, x, W_enc, b_enc, z, counters]),
-    grid: spread(featureGroups * Math.ceil(shape.rows / variant.tokens), gpu.capabilities),
-    bytes: 4 * (shape.rows * shape.d_in + shape.d_sae * (shape.d_in + 1) + shape.rows * shape.d_sae),
-    flops: 2 * shape.rows * shape.d_sae * shape.d_in,
+    bindGroup: bind(gpu.device, pipeline, [step, uniform, x, W, z, counters, bias]),
+    grid: spread(featureGroups * Math.ceil(rows / variant.tokens), gpu.capabilities),
+    bytes: operand * stride * (rows + d_sae) + 4 * d_sae + 4 * rows * d_sae,
+    flops: 8 * rows * d_sae * stride,
   };
 }

@@ -1,74 +1,139 @@
 import { bind } from "../device/bind.ts";
 import type { Dispatch } from "../device/dispatch.ts";
-import { type PlanContext, rowLanes, spread } from "./grid.ts";
+import { widthWords } from "./control.ts";
+import { type PlanContext, rowLanes, spread, subgroupLanes } from "./grid.ts";
 
-export interface FeatureGradientShape {
-  rows: number;
-  d_in: number;
-  d_sae: number;
-  stride: number;
-  /** Entries per token, main. */
-  k: number;
-  /** Removes the part of gW_dec along W_dec. */
-  unit_decoder: boolean;
-  /** Whether `errors` has a second, auxiliary half. */
-  aux: boolean;
-}
-
-export interface FeatureGradientBuffers {
-  x: GPUBuffer;
-  errors: GPUBuffer;
-  entries: GPUBuffer;
-  segments: GPUBuffer;
-  /** f32 [d_sae, 4·stride], written. */
-  gW_enc: GPUBuffer;
-  gW_dec: GPUBuffer;
-  /** f32 [2, featureSumStride(d_sae)], written: gb_enc, then each feature's square gradient norm. */
-  feature_sums: GPUBuffer;
-  W_dec: GPUBuffer;
-}
-
-/** Floats between the two halves of `feature_sums`, so that each can be bound alone (256-byte alignment). */
-export function featureSumStride(d_sae: number): number {
+/** Floats between two rows of per-feature numbers, so that each row can be bound alone (256-byte alignment). */
+export function featureStride(d_sae: number): number {
   return Math.ceil(d_sae / 64) * 64;
 }
 
-/** Gradients of W_enc, W_dec and b_enc, feature by feature, and their norms. */
+/** Rows of `sums` after those of the parameters: square norms, sparsity, pre-activation loss, and gated's Σ dz. */
+export const featureSumRows = 4;
+
+/** Parts of shaders/feature_gradient.wgsl, by name. */
+export type GradientConditions = Partial<
+  Record<
+    | "standard"
+    | "lp"
+    | "gated"
+    | "jumprelu"
+    | "tanh_penalty"
+    | "step_penalty"
+    | "quadratic_penalty"
+    | "nested"
+    | "multi"
+    | "penalized",
+    boolean
+  >
+>;
+
+export interface FeatureGradientShape {
+  rows: number;
+  d_sae: number;
+  stride_in: number;
+  stride_out: number;
+  feature_stride: number;
+  /** vec4f of a region of errors, and words of a plane of bits. */
+  region_size: number;
+  plane: number;
+  widths: readonly number[];
+  aux: { levels: number; region: number; plane: number };
+  /** Parameters per feature. */
+  parameters: number;
+  /** Hook points whose norms a penalty adds up. */
+  points: number;
+  lp_norm: number;
+  tanh_scale: number;
+  bandwidth: number;
+  pre_act: number;
+  target_l0: number;
+  unit_decoder: boolean;
+  half: boolean;
+  /** Entries that are expected, for the profile. */
+  entries: number;
+}
+
+export interface FeatureGradientBuffers {
+  /** f32 or f16 [rows, 4·stride_in]. */
+  x: GPUBuffer;
+  errors: GPUBuffer;
+  words: GPUBuffer;
+  z: GPUBuffer;
+  /** f32 [d_sae, 4·stride_out]. */
+  W_dec: GPUBuffer;
+  /** f32 [d_sae, 4·stride], written. */
+  gW_enc: GPUBuffer;
+  gW_dec: GPUBuffer;
+  /** f32 [parameters + featureSumRows, feature_stride], written. */
+  feature_sums: GPUBuffer;
+  control: GPUBuffer;
+  /** f32 [parameters, feature_stride]. */
+  feature_parameters: GPUBuffer;
+}
+
+/** The backward pass, feature by feature: gradients of W_enc, W_dec and the features' own parameters, and norms. */
 export async function planFeatureGradient(
   { gpu, uniforms, step }: PlanContext,
   shape: FeatureGradientShape,
-  { x, errors, entries, segments, gW_enc, gW_dec, feature_sums, W_dec }: FeatureGradientBuffers,
+  conditions: GradientConditions,
+  b: FeatureGradientBuffers,
 ): Promise<Dispatch> {
+  const lockstep = subgroupLanes(gpu.capabilities);
   const pipeline = await gpu.pipelines.compute({
     shader: "feature_gradient",
-    conditions: { unit_decoder: shape.unit_decoder },
-    constants: { WORKGROUP: rowLanes(gpu.capabilities) },
+    conditions: {
+      ...conditions,
+      unit_decoder: shape.unit_decoder,
+      half: shape.half,
+      aux: shape.aux.levels > 0,
+      lockstep: lockstep !== null,
+    },
+    constants: { WORKGROUP: lockstep ?? rowLanes(gpu.capabilities) },
   });
   const uniform = uniforms.add([
     shape.d_sae,
-    shape.stride,
-    shape.aux ? shape.rows * shape.stride : 0,
-    featureSumStride(shape.d_sae),
+    shape.stride_in,
+    shape.stride_out,
+    shape.feature_stride,
+    shape.region_size,
+    shape.plane,
+    shape.widths.length,
+    shape.aux.levels,
+    shape.aux.region,
+    shape.aux.plane,
+    shape.parameters,
+    shape.points,
+    { f32: shape.lp_norm },
+    { f32: shape.tanh_scale },
+    { f32: shape.bandwidth },
+    { f32: shape.pre_act },
+    { f32: shape.target_l0 },
+    0,
+    0,
+    0,
+    ...widthWords(shape.widths),
   ]);
-  const n = shape.rows * shape.k;
-  const weights = shape.d_sae * shape.d_in;
+  const weights = 4 * shape.d_sae * (shape.stride_in + shape.stride_out);
   return {
     label: "feature_gradient",
     pipeline,
     bindGroup: bind(gpu.device, pipeline, [
       step,
       uniform,
-      x,
-      errors,
-      entries,
-      segments,
-      gW_enc,
-      gW_dec,
-      feature_sums,
-      ...(shape.unit_decoder ? [W_dec] : []),
+      b.x,
+      b.errors,
+      b.words,
+      b.z,
+      b.W_dec,
+      b.gW_enc,
+      b.gW_dec,
+      b.feature_sums,
+      b.control,
+      conditions.gated || conditions.jumprelu ? b.feature_parameters : null,
     ]),
     grid: spread(shape.d_sae, gpu.capabilities),
-    bytes: 4 * (2 * n * shape.d_in + (shape.unit_decoder ? 3 : 2) * weights),
-    flops: 4 * n * shape.d_in + (shape.unit_decoder ? 8 : 4) * weights,
+    bytes: 16 * shape.entries * (2 * shape.stride_out + shape.stride_in) + 8 * weights,
+    flops: 8 * shape.entries * (2 * shape.stride_out + shape.stride_in) + 2 * weights,
   };
 }

@@ -1,5 +1,6 @@
 import { bind } from "../device/bind.ts";
 import type { Dispatch } from "../device/dispatch.ts";
+import { widthWords } from "./control.ts";
 import { type PlanContext, singleGroupLanes } from "./grid.ts";
 
 export interface FindDeadShape {
@@ -9,6 +10,8 @@ export interface FindDeadShape {
   /** Nominal k_aux; 0 turns AuxK off. */
   k_aux: number;
   coefficient: number;
+  /** Nested dictionaries whose dead features AuxK revives by themselves. */
+  widths: readonly number[];
   /** Dispatches whose grids are switched. */
   dispatches: number;
 }
@@ -16,20 +19,22 @@ export interface FindDeadShape {
 export interface FindDeadBuffers {
   /** u32 [d_sae]. */
   tokens_since_fired: GPUBuffer;
-  /** u32 [d_sae]: the dead features, ascending; `control.n_dead` of them. */
+  /** u32 [d_sae], written: the dead features, ascending; `control.n_dead` of them. */
   dead: GPUBuffer;
   control: GPUBuffer;
   /** u32 [3·dispatches]: grids when there are dead features. */
   planned_grids: GPUBuffer;
   /** u32 [3·dispatches], INDIRECT: the planned grids, or zeros. */
   grids: GPUBuffer;
+  /** What is carried from step to step (steer.ts). */
+  steering: GPUBuffer;
 }
 
-/** Lists the dead features; AuxK's dispatches get empty grids when there are none. */
+/** Begins a step: lists the dead features (AuxK's dispatches get empty grids when there are none), sets coefficients. */
 export async function planFindDead(
-  { gpu, uniforms }: PlanContext,
+  { gpu, uniforms, step }: PlanContext,
   shape: FindDeadShape,
-  { tokens_since_fired, dead, control, planned_grids, grids }: FindDeadBuffers,
+  { tokens_since_fired, dead, control, planned_grids, grids, steering }: FindDeadBuffers,
 ): Promise<Dispatch> {
   const pipeline = await gpu.pipelines.compute({
     shader: "find_dead",
@@ -41,11 +46,24 @@ export async function planFindDead(
     shape.k_aux,
     { f32: shape.coefficient },
     3 * shape.dispatches,
+    shape.widths.length,
+    0,
+    0,
+    ...widthWords(shape.widths),
   ]);
   return {
     label: "find_dead",
     pipeline,
-    bindGroup: bind(gpu.device, pipeline, [uniform, tokens_since_fired, dead, control, planned_grids, grids]),
+    bindGroup: bind(gpu.device, pipeline, [
+      step,
+      uniform,
+      tokens_since_fired,
+      dead,
+      control,
+      planned_grids,
+      grids,
+      steering,
+    ]),
     grid: [1, 1, 1],
     bytes: 4 * shape.d_sae,
     flops: 0,

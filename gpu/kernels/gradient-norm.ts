@@ -1,13 +1,14 @@
 import { bind } from "../device/bind.ts";
 import type { Dispatch } from "../device/dispatch.ts";
 import { blocksOf } from "./column-sum.ts";
-import { featureSumStride } from "./feature-gradient.ts";
 import { type PlanContext, singleGroupLanes } from "./grid.ts";
 
 export interface GradientNormShape {
   rows: number;
   d_sae: number;
   stride: number;
+  /** Rows of W_skip; 0 without. */
+  skip_rows: number;
   /** Null: never clip. */
   max_norm: number | null;
 }
@@ -15,9 +16,11 @@ export interface GradientNormShape {
 export interface GradientNormBuffers {
   /** Column sums of the errors, f32 [blocks, 4·stride]. */
   error_sums: GPUBuffer;
-  /** Column sums of gb_enc · W_enc; null where b_dec is not subtracted from the encoder's input. */
+  /** Column sums of Σ dz · W_enc; null where b_dec is not subtracted from the encoder's input. */
   encoder_sums: GPUBuffer | null;
-  feature_sums: GPUBuffer;
+  /** Each feature's square norm, f32 [d_sae], and each row's of W_skip; null without. */
+  square_norms: GPUBufferBinding;
+  skip_square_norms: GPUBuffer | null;
   /** f32 [4·stride], written. */
   gb_dec: GPUBuffer;
   control: GPUBuffer;
@@ -28,11 +31,19 @@ export interface GradientNormBuffers {
 export async function planGradientNorm(
   { gpu, uniforms, step }: PlanContext,
   shape: GradientNormShape,
-  { error_sums, encoder_sums, feature_sums, gb_dec, control, counters }: GradientNormBuffers,
+  {
+    error_sums,
+    encoder_sums,
+    square_norms,
+    skip_square_norms,
+    gb_dec,
+    control,
+    counters,
+  }: GradientNormBuffers,
 ): Promise<Dispatch> {
   const pipeline = await gpu.pipelines.compute({
     shader: "gradient_norm",
-    conditions: { subtract_b_dec: encoder_sums !== null },
+    conditions: { subtract_b_dec: encoder_sums !== null, skip: skip_square_norms !== null },
     constants: { WORKGROUP: singleGroupLanes(gpu.capabilities) },
   });
   const errorBlocks = blocksOf(shape.rows).blocks;
@@ -42,9 +53,9 @@ export async function planGradientNorm(
     shape.stride,
     errorBlocks,
     encoderBlocks,
+    shape.skip_rows,
     { f32: shape.max_norm ?? 0 },
   ]);
-  const half = 4 * featureSumStride(shape.d_sae);
   return {
     label: "gradient_norm",
     pipeline,
@@ -52,11 +63,12 @@ export async function planGradientNorm(
       step,
       uniform,
       error_sums,
-      { buffer: feature_sums, offset: half, size: half },
+      square_norms,
       gb_dec,
       control,
       counters,
-      ...(encoder_sums === null ? [] : [encoder_sums]),
+      encoder_sums,
+      skip_square_norms,
     ]),
     grid: [1, 1, 1],
     bytes: 4 * shape.d_sae + 16 * shape.stride * (errorBlocks + (encoder_sums === null ? 0 : encoderBlocks)),

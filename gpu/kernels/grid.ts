@@ -31,6 +31,14 @@ export function rowLanes({ software }: Capabilities): number {
   return software ? 8 : 64;
 }
 
+/**
+ * Invocations of a workgroup that is one subgroup, where all subgroups have one size; null where they have not. Such a
+ * workgroup adds up without barriers.
+ */
+export function subgroupLanes({ subgroup_min_size, subgroup_max_size }: Capabilities): number | null {
+  return subgroup_min_size >= 4 && subgroup_min_size === subgroup_max_size ? subgroup_min_size : null;
+}
+
 /** Invocations of a kernel that runs as one workgroup. */
 export function singleGroupLanes({ software }: Capabilities): number {
   return software ? 16 : 256;

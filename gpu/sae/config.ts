@@ -1,4 +1,22 @@
 import { z } from "zod";
+import {
+  type Architecture,
+  type ArchitectureDescription,
+  architectures,
+  baseArchitectures,
+  baseOf,
+  isTranscoder,
+  widthsOf,
+} from "./architecture.ts";
+import { batchtopk } from "./batchtopk.ts";
+import { crosscoder } from "./crosscoder.ts";
+import { gated } from "./gated.ts";
+import { jumprelu } from "./jumprelu.ts";
+import { matryoshkaBatchtopk } from "./matryoshka-batchtopk.ts";
+import { skipTranscoder } from "./skip-transcoder.ts";
+import { standard } from "./standard.ts";
+import { topk } from "./topk.ts";
+import { transcoder } from "./transcoder.ts";
 
 /**
  * What a reader of the form, the command line or the docs is told about one option.
@@ -7,12 +25,26 @@ import { z } from "zod";
 export interface OptionMeta {
   label: string;
   help: string;
-  group: "Dictionary" | "Optimizer" | "Data" | "Dead features" | "Logging";
+  group: "Dictionary" | "Sparsity" | "Optimizer" | "Data" | "Dead features" | "Logging";
   unit?: string;
   source?: string;
 }
 
+/** Every architecture's own words and defaults. */
+export const architectureDescriptions: Record<Architecture, ArchitectureDescription> = {
+  standard,
+  gated,
+  jumprelu,
+  topk,
+  batchtopk,
+  matryoshka_batchtopk: matryoshkaBatchtopk,
+  transcoder,
+  skip_transcoder: skipTranscoder,
+  crosscoder,
+};
+
 const count = (max: number) => z.number().int().min(1).max(max);
+const steps = () => z.number().int().min(0).max(1_000_000_000);
 
 /** A described option: bounds live in the zod type, words in its metadata. */
 function option<T extends z.ZodType>(type: T, meta: OptionMeta): T {
@@ -21,19 +53,37 @@ function option<T extends z.ZodType>(type: T, meta: OptionMeta): T {
 
 /**
  * One SAE's training configuration: SAELens' option names and meanings wherever it has the option.
- * It is flat, strict (an unknown key is an error) and complete after parsing (every default filled in).
+ * Flat and strict (an unknown key is an error). These are the options with defaults that hold for every architecture;
+ * `trainingConfigSchema` puts each architecture's own defaults before them.
  */
-export const trainingConfigSchema = z.strictObject({
-  architecture: option(z.enum(["topk"]).default("topk"), {
+export const trainingConfigOptions = z.strictObject({
+  architecture: option(z.enum(architectures).default("topk"), {
     label: "Architecture",
-    help: "TopK keeps the k largest pre-activations of each token and sets the rest to zero.",
+    help: "How features are kept few: a penalty (standard, gated, jumprelu), a fixed number (topk, batchtopk, matryoshka_batchtopk); transcoders predict another hook point, crosscoders several.",
     group: "Dictionary",
-    source: "Gao et al. 2024, arXiv 2406.04093, eq. 3",
+    source: "SAELens architecture",
+  }),
+  base_architecture: option(z.enum(baseArchitectures).default("topk"), {
+    label: "Activation",
+    help: "The activation and losses of a transcoder or crosscoder.",
+    group: "Dictionary",
   }),
   d_in: option(count(65_536), {
     label: "d_in",
-    help: "Width of the activations. Given by the source.",
+    help: "Width of the activations, of each hook point for a crosscoder. Given by the source.",
     group: "Dictionary",
+  }),
+  d_out: option(count(65_536).nullable().default(null), {
+    label: "d_out",
+    help: "Width of a transcoder's target; empty means d_in.",
+    group: "Dictionary",
+    source: "SAELens d_out",
+  }),
+  n_hook_points: option(count(64).default(1), {
+    label: "Hook points",
+    help: "Hook points that a crosscoder reads and reconstructs together.",
+    group: "Dictionary",
+    source: "Anthropic, Sparse Crosscoders, October 2024",
   }),
   d_sae: option(count(1_048_576), {
     label: "d_sae",
@@ -41,18 +91,11 @@ export const trainingConfigSchema = z.strictObject({
     group: "Dictionary",
     unit: "features",
   }),
-  k: option(count(4_096), {
-    label: "k",
-    help: "Features kept per token. L0 is at most k: a kept pre-activation below zero counts as not firing.",
-    group: "Dictionary",
-    unit: "features",
-    source: "arXiv 2406.04093, section 2.3",
-  }),
   apply_b_dec_to_input: option(z.boolean().default(true), {
     label: "Subtract b_dec from the input",
-    help: "Encode x − b_dec instead of x.",
+    help: "Encode x − b_dec instead of x. Transcoders cannot: their b_dec belongs to the target.",
     group: "Dictionary",
-    source: "SAELens",
+    source: "SAELens apply_b_dec_to_input",
   }),
   decoder_norm: option(z.enum(["free", "unit"]).default("unit"), {
     label: "Decoder norm",
@@ -62,15 +105,152 @@ export const trainingConfigSchema = z.strictObject({
   }),
   decoder_init_norm: option(z.number().positive().max(100).default(0.1), {
     label: "Initial decoder norm",
-    help: "Norm of each decoder row at the start when the decoder norm is free; W_enc starts as its transpose.",
+    help: "Norm of each decoder row at the start when the decoder norm is free.",
     group: "Dictionary",
     source: "SAELens decoder_init_norm",
+  }),
+  init_encoder_as_decoder_transpose: option(z.boolean().default(true), {
+    label: "Tied initialisation",
+    help: "W_enc starts as the transpose of W_dec; otherwise in directions of its own, of the same norm.",
+    group: "Dictionary",
+    source: "SAELens init_encoder_as_decoder_transpose",
   }),
   b_dec_init_method: option(z.enum(["zeros", "mean", "geometric_median"]).default("geometric_median"), {
     label: "Initial b_dec",
     help: "Start the decoder bias from a statistic of the first activations, so that features need not learn it.",
     group: "Dictionary",
     source: "arXiv 2406.04093, appendix A.1",
+  }),
+  precision: option(z.enum(["f32", "f16"]).default("f32"), {
+    label: "Precision",
+    help: "f16: inputs and weights enter every product as 16-bit numbers, sums and the weights that Adam keeps stay 32-bit.",
+    group: "Dictionary",
+  }),
+
+  k: option(z.number().positive().max(4_096).default(32), {
+    label: "k",
+    help: "Features kept per token (batchtopk: on average). L0 is at most k: a kept pre-activation below zero counts as not firing.",
+    group: "Sparsity",
+    unit: "features",
+    source: "arXiv 2406.04093, section 2.3; SAELens k",
+  }),
+  k_anneal_from: option(z.number().positive().max(4_096).nullable().default(null), {
+    label: "Anneal k from",
+    help: "k falls linearly from this to its value; empty: k is constant.",
+    group: "Sparsity",
+    unit: "features",
+    source: "dictionary_learning k_anneal",
+  }),
+  k_anneal_steps: option(steps().default(0), {
+    label: "Anneal k over",
+    help: "Steps over which k falls from its first value.",
+    group: "Sparsity",
+    unit: "steps",
+  }),
+  multi_topk: option(z.boolean().default(false), {
+    label: "Multi-TopK",
+    help: "Adds an eighth of the loss with 4k features, so that the SAE also works with more of them.",
+    group: "Sparsity",
+    source: "arXiv 2406.04093, section 5.4; sparsify multi_topk",
+  }),
+  topk_threshold_lr: option(z.number().positive().max(1).default(0.01), {
+    label: "Threshold rate",
+    help: "Rate at which the inference threshold follows the smallest activation kept in a batch.",
+    group: "Sparsity",
+    source: "SAELens topk_threshold_lr",
+  }),
+  rescale_acts_by_decoder_norm: option(z.boolean().default(true), {
+    label: "Select by decoder norm",
+    help: "With a free decoder, features are ranked by activation times decoder norm.",
+    group: "Sparsity",
+    source: "SAELens rescale_acts_by_decoder_norm",
+  }),
+  matryoshka_widths: option(z.array(count(1_048_576)).max(16).nullable().default(null), {
+    label: "Matryoshka widths",
+    help: "Sizes of the nested dictionaries, rising, the last d_sae; empty: a sixteenth, an eighth, a quarter, a half and all of d_sae.",
+    group: "Sparsity",
+    unit: "features",
+    source: "SAELens matryoshka_widths; arXiv 2503.17547",
+  }),
+  use_matryoshka_aux_loss: option(z.boolean().default(false), {
+    label: "AuxK at every level",
+    help: "Each nested dictionary revives its own dead features against its own residual.",
+    group: "Sparsity",
+    source: "SAELens use_matryoshka_aux_loss",
+  }),
+  l1_coefficient: option(z.number().min(0).max(1e6).default(1), {
+    label: "L1 coefficient",
+    help: "Weight λ of the penalty λ Σ f_i ‖W_dec,i‖ (gated: of the gate's activations).",
+    group: "Sparsity",
+    source: "SAELens l1_coefficient; Anthropic, April 2024",
+  }),
+  l1_warm_up_steps: option(steps().nullable().default(null), {
+    label: "L1 warm-up",
+    help: "Steps over which the L1 coefficient rises linearly from zero; empty: the first 5 % of the run.",
+    group: "Sparsity",
+    unit: "steps",
+    source: "SAELens l1_warm_up_steps",
+  }),
+  lp_norm: option(z.number().min(1).max(8).default(1), {
+    label: "Penalty norm",
+    help: "p of the penalty ‖f · ‖W_dec‖‖_p per token.",
+    group: "Sparsity",
+    source: "SAELens lp_norm",
+  }),
+  l0_coefficient: option(z.number().min(0).max(1e6).default(1), {
+    label: "L0 coefficient",
+    help: "Weight of JumpReLU's sparsity penalty.",
+    group: "Sparsity",
+    source: "SAELens l0_coefficient",
+  }),
+  l0_warm_up_steps: option(steps().nullable().default(null), {
+    label: "L0 warm-up",
+    help: "Steps over which the L0 coefficient rises linearly from zero; empty: the first 5 % of the run, with tanh the whole run.",
+    group: "Sparsity",
+    unit: "steps",
+    source: "SAELens l0_warm_up_steps",
+  }),
+  jumprelu_sparsity_loss_mode: option(z.enum(["step", "quadratic", "tanh"]).default("tanh"), {
+    label: "JumpReLU penalty",
+    help: "step: the L0 itself; quadratic: (L0 / target_l0 − 1)²; tanh: Σ tanh(c f_i ‖W_dec,i‖).",
+    group: "Sparsity",
+    source: "SAELens jumprelu_sparsity_loss_mode; arXiv 2407.14435; Anthropic, January 2025",
+  }),
+  jumprelu_init_threshold: option(z.number().min(0).max(1_000).default(0.1), {
+    label: "Initial threshold",
+    help: "Threshold θ of every feature at the start.",
+    group: "Sparsity",
+    source: "SAELens jumprelu_init_threshold",
+  }),
+  jumprelu_bandwidth: option(z.number().positive().max(1_000).default(1), {
+    label: "Bandwidth",
+    help: "Width ε of the window around θ in which the threshold's gradient is estimated.",
+    group: "Sparsity",
+    source: "SAELens jumprelu_bandwidth; arXiv 2407.14435",
+  }),
+  jumprelu_tanh_scale: option(z.number().positive().max(1_000).default(4), {
+    label: "tanh scale",
+    help: "c in tanh(c f_i ‖W_dec,i‖).",
+    group: "Sparsity",
+    source: "SAELens jumprelu_tanh_scale; Anthropic, January 2025",
+  }),
+  pre_act_loss_coefficient: option(z.number().min(0).max(1_000).default(0), {
+    label: "Pre-activation loss",
+    help: "Weight of Σ ReLU(θ_i − z_i) ‖W_dec,i‖ over dead features, which pulls them back to where they fire; 0 turns it off.",
+    group: "Sparsity",
+    source: "SAELens pre_act_loss_coefficient; Anthropic, January 2025",
+  }),
+  target_l0: option(z.number().positive().max(1_048_576).nullable().default(null), {
+    label: "Target L0",
+    help: "The penalty's coefficient is steered until this many features fire per token, so that none has to be searched; empty: the coefficient is taken as it is.",
+    group: "Sparsity",
+    unit: "features",
+  }),
+  target_l0_gain: option(z.number().positive().max(1).default(0.003), {
+    label: "Target gain",
+    help: "How far the logarithm of the coefficient moves per step when L0 is far from its target.",
+    group: "Sparsity",
+    source: "arXiv 2602.14687 (3e-4, over 200,000 steps)",
   }),
 
   lr: option(z.number().positive().max(1).default(3e-4), {
@@ -79,17 +259,46 @@ export const trainingConfigSchema = z.strictObject({
     group: "Optimizer",
     source: "SAELens lr",
   }),
-  lr_warm_up_steps: option(z.number().int().min(0).max(10_000_000).default(0), {
-    label: "Warm-up steps",
-    help: "Steps over which the learning rate rises linearly from lr / steps to lr.",
+  scale_lr_with_width: option(z.boolean().default(false), {
+    label: "Scale with width",
+    help: "Multiplies the learning rate by √(16,384 / d_sae).",
     group: "Optimizer",
-    unit: "steps",
+    source: "dictionary_learning; arXiv 2406.04093, section 3",
   }),
-  lr_decay_steps: option(z.number().int().min(0).max(10_000_000).default(0), {
-    label: "Decay steps",
-    help: "Last steps over which the learning rate falls linearly to zero.",
+  lr_scheduler_name: option(
+    z.enum(["constant", "cosineannealing", "cosineannealingwarmrestarts"]).default("constant"),
+    {
+      label: "Schedule",
+      help: "Between warm-up and decay: constant, or a cosine from lr to lr_end, once or in cycles.",
+      group: "Optimizer",
+      source: "SAELens lr_scheduler_name",
+    },
+  ),
+  lr_end: option(z.number().min(0).max(1).nullable().default(null), {
+    label: "Final learning rate",
+    help: "Where a cosine ends; empty: a tenth of lr.",
+    group: "Optimizer",
+    source: "SAELens lr_end",
+  }),
+  n_restart_cycles: option(count(1_000).default(1), {
+    label: "Cycles",
+    help: "Cosines one after another, with warm restarts.",
+    group: "Optimizer",
+    source: "SAELens n_restart_cycles",
+  }),
+  lr_warm_up_steps: option(steps().nullable().default(null), {
+    label: "Warm-up steps",
+    help: "Steps over which the learning rate rises linearly from lr / steps to lr; empty: 5 % of the run, 1,000 at most.",
     group: "Optimizer",
     unit: "steps",
+    source: "SAELens lr_warm_up_steps",
+  }),
+  lr_decay_steps: option(steps().nullable().default(null), {
+    label: "Decay steps",
+    help: "Last steps over which the learning rate falls linearly to zero; empty: the last 20 % of the run.",
+    group: "Optimizer",
+    unit: "steps",
+    source: "SAELens lr_decay_steps",
   }),
   adam_beta1: option(z.number().min(0).max(0.99999).default(0.9), {
     label: "Adam β₁",
@@ -115,6 +324,12 @@ export const trainingConfigSchema = z.strictObject({
     group: "Optimizer",
     source: "SAELens (1.0, fixed)",
   }),
+  ema_decay: option(z.number().gt(0).lt(1).nullable().default(null), {
+    label: "Weight averaging",
+    help: "Decay of a running mean of the weights, which is then evaluated and exported instead of them; empty: none.",
+    group: "Optimizer",
+    source: "openai/sparse_autoencoder ema_multiplier",
+  }),
 
   training_tokens: option(z.number().int().min(1).max(1e12).default(1_000_000), {
     label: "Training tokens",
@@ -131,14 +346,22 @@ export const trainingConfigSchema = z.strictObject({
     source: "SAELens train_batch_size_tokens",
   }),
   normalize_activations: option(
-    z.enum(["none", "expected_average_only_in"]).default("expected_average_only_in"),
+    z
+      .enum(["none", "expected_average_only_in", "constant_norm_rescale", "layer_norm"])
+      .default("expected_average_only_in"),
     {
       label: "Normalise activations",
-      help: "expected_average_only_in scales every input by √d_in / mean‖x‖; the factor is folded into the weights at export.",
+      help: "expected_average_only_in scales every input by √d_in / mean‖x‖, folded into the weights at export. Per token: constant_norm_rescale gives each the norm √d_in, layer_norm also takes its mean away; these stay part of the SAE.",
       group: "Data",
       source: "SAELens normalize_activations",
     },
   ),
+  center_activations: option(z.boolean().default(false), {
+    label: "Centre activations",
+    help: "Subtracts the mean activation before everything else; folded into the biases at export.",
+    group: "Data",
+    source: "arXiv 2605.31518",
+  }),
   n_batches_for_norm_estimate: option(count(1_000).default(16), {
     label: "Batches for estimates",
     help: "Batches read before training to estimate the mean norm and the initial b_dec.",
@@ -158,11 +381,44 @@ export const trainingConfigSchema = z.strictObject({
     group: "Dead features",
     source: "SAELens aux_loss_coefficient; arXiv 2406.04093, appendix A.2",
   }),
-  dead_feature_window_tokens: option(z.number().int().min(1).max(4_000_000_000).default(1_000_000), {
+  k_aux: option(count(65_536).nullable().default(null), {
+    label: "k_aux",
+    help: "Dead features that explain a token's residual together; empty: half the width that is reconstructed, 512 at most.",
+    group: "Dead features",
+    unit: "features",
+    source: "arXiv 2406.04093, appendix A.2",
+  }),
+  dead_feature_window_tokens: option(z.number().int().min(1).max(4_000_000_000).nullable().default(null), {
     label: "Dead after",
-    help: "A feature is dead when more than this many tokens have passed since it last fired.",
+    help: "A feature is dead when more than this many tokens have passed since it last fired; empty: 5 % of the training tokens, 10 million at most.",
     group: "Dead features",
     unit: "tokens",
+  }),
+  resample: option(z.boolean().default(false), {
+    label: "Resample",
+    help: "At intervals, dead features start anew in the direction of badly explained tokens.",
+    group: "Dead features",
+    source: "Anthropic, Towards Monosemanticity, 2023",
+  }),
+  resample_every_steps: option(count(1_000_000_000).default(25_000), {
+    label: "Resample every",
+    help: "Steps between two resamplings; a feature that has not fired for half as long is resampled.",
+    group: "Dead features",
+    unit: "steps",
+    source: "Anthropic, Towards Monosemanticity, 2023",
+  }),
+  resample_times: option(count(1_000).default(4), {
+    label: "Resamplings",
+    help: "How often features are resampled in all.",
+    group: "Dead features",
+    source: "Anthropic, Towards Monosemanticity, 2023",
+  }),
+  resample_tokens: option(count(100_000_000).default(819_200), {
+    label: "Resample from",
+    help: "Tokens whose losses are computed, to draw new directions in proportion to their squares.",
+    group: "Dead features",
+    unit: "tokens",
+    source: "Anthropic, Towards Monosemanticity, 2023",
   }),
 
   metrics_every_steps: option(count(1_000_000).default(10), {
@@ -179,41 +435,218 @@ export const trainingConfigSchema = z.strictObject({
   }),
 });
 
-export type TrainingConfig = z.output<typeof trainingConfigSchema>;
-export type TrainingConfigInput = z.input<typeof trainingConfigSchema>;
+export type TrainingConfig = z.output<typeof trainingConfigOptions>;
+export type TrainingConfigInput = z.input<typeof trainingConfigOptions>;
+export type OptionName = keyof TrainingConfig;
+
+/** An architecture's own defaults; those of its base first, for a transcoder or crosscoder. */
+export function architectureDefaults(
+  input: Pick<TrainingConfigInput, "architecture" | "base_architecture">,
+): Partial<TrainingConfigInput> {
+  const architecture = architectures.find((one) => one === input.architecture) ?? "topk";
+  const own = architectureDescriptions[architecture].defaults;
+  const wanted = input.base_architecture ?? own.base_architecture ?? "topk";
+  const base = baseArchitectures.find((one) => one === wanted) ?? "topk";
+  return {
+    ...architectureDescriptions[baseOf({ architecture, base_architecture: base })].defaults,
+    ...own,
+  };
+}
+
+/** A whole configuration: what is given, over the architecture's defaults, over the options' own. */
+export const trainingConfigSchema = z.preprocess((input: TrainingConfigInput) => {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) return input;
+  const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
+  return { ...architectureDefaults(input), ...given };
+}, trainingConfigOptions);
 
 /** One contradiction between options, in a full sentence, at the option to change. */
 export interface ConfigFault {
-  path: keyof TrainingConfig;
+  path: OptionName;
   message: string;
 }
 
 /** Steps a run takes: whole batches only, at least one. */
-export function totalSteps(config: TrainingConfig): number {
+export function totalSteps(
+  config: Pick<TrainingConfig, "training_tokens" | "train_batch_size_tokens">,
+): number {
   return Math.max(1, Math.floor(config.training_tokens / config.train_batch_size_tokens));
+}
+
+type Applies = (config: TrainingConfig) => boolean;
+const fixedCount: Applies = (c) => ["topk", "batchtopk", "matryoshka_batchtopk"].includes(baseOf(c));
+const batchSelected: Applies = (c) => ["batchtopk", "matryoshka_batchtopk"].includes(baseOf(c));
+const matryoshka: Applies = (c) => baseOf(c) === "matryoshka_batchtopk";
+const l1: Applies = (c) => ["standard", "gated"].includes(baseOf(c));
+const jump: Applies = (c) => baseOf(c) === "jumprelu";
+const auxK: Applies = (c) => fixedCount(c) && c.aux_loss_coefficient > 0;
+
+/** Options that mean something only under others. */
+const applicability: Partial<Record<OptionName, Applies>> = {
+  base_architecture: (c) => isTranscoder(c.architecture) || c.architecture === "crosscoder",
+  d_out: (c) => isTranscoder(c.architecture),
+  n_hook_points: (c) => c.architecture === "crosscoder",
+  decoder_init_norm: (c) => c.decoder_norm === "free",
+  k: fixedCount,
+  k_anneal_from: fixedCount,
+  k_anneal_steps: (c) => fixedCount(c) && c.k_anneal_from !== null,
+  multi_topk: (c) => baseOf(c) === "topk",
+  topk_threshold_lr: batchSelected,
+  rescale_acts_by_decoder_norm: (c) =>
+    fixedCount(c) && c.decoder_norm === "free" && !(c.architecture === "crosscoder" && baseOf(c) === "topk"),
+  matryoshka_widths: matryoshka,
+  use_matryoshka_aux_loss: (c) => matryoshka(c) && auxK(c),
+  l1_coefficient: l1,
+  l1_warm_up_steps: l1,
+  lp_norm: (c) => baseOf(c) === "standard",
+  l0_coefficient: jump,
+  l0_warm_up_steps: jump,
+  jumprelu_sparsity_loss_mode: jump,
+  jumprelu_init_threshold: jump,
+  jumprelu_bandwidth: jump,
+  jumprelu_tanh_scale: (c) => jump(c) && c.jumprelu_sparsity_loss_mode === "tanh",
+  pre_act_loss_coefficient: jump,
+  target_l0: (c) => l1(c) || jump(c),
+  target_l0_gain: (c) =>
+    (l1(c) || (jump(c) && c.jumprelu_sparsity_loss_mode !== "quadratic")) && c.target_l0 !== null,
+  lr_end: (c) => c.lr_scheduler_name !== "constant",
+  n_restart_cycles: (c) => c.lr_scheduler_name === "cosineannealingwarmrestarts",
+  aux_loss_coefficient: fixedCount,
+  k_aux: auxK,
+  resample_every_steps: (c) => c.resample,
+  resample_times: (c) => c.resample,
+  resample_tokens: (c) => c.resample,
+};
+
+/** Whether an option has any effect beside the others; forms hide those that have none. */
+export function optionApplies(name: OptionName, config: TrainingConfig): boolean {
+  return applicability[name]?.(config) ?? true;
 }
 
 /** What no single option's bounds can say. Empty when the configuration is consistent. */
 export function configFaults(config: TrainingConfig): ConfigFault[] {
   const faults: ConfigFault[] = [];
-  const steps = totalSteps(config);
-  if (config.k > config.d_sae) {
-    faults.push({
-      path: "k",
-      message: `k is ${config.k}, but the dictionary has only ${config.d_sae} features.`,
-    });
+  const fault = (path: OptionName, message: string) => faults.push({ path, message });
+  const run = totalSteps(config);
+  const base = baseOf(config);
+  const named = base === config.architecture ? base : `${config.architecture} over ${base}`;
+
+  const standing = trainingConfigOptions.parse({
+    ...architectureDefaults(config),
+    architecture: config.architecture,
+    d_in: config.d_in,
+    d_sae: config.d_sae,
+  });
+  for (const name of Object.keys(applicability) as OptionName[]) {
+    if (optionApplies(name, config) || same(config[name], standing[name])) continue;
+    if (same(config[name], trainingConfigOptions.shape[name].safeParse(undefined).data)) continue;
+    fault(
+      name,
+      `${name} is ${JSON.stringify(config[name])}, but it has no effect here (${named}); leave it out.`,
+    );
+  }
+  if (fixedCount(config)) {
+    if (config.k > config.d_sae) {
+      fault("k", `k is ${config.k}, but the dictionary has only ${config.d_sae} features.`);
+    }
+    if (base === "topk" && !Number.isInteger(config.k)) {
+      fault(
+        "k",
+        `k is ${config.k}, but TopK keeps a whole number of features; batchtopk can keep ${config.k} on average.`,
+      );
+    }
+    if (config.k_anneal_from !== null && config.k_anneal_from < config.k) {
+      fault(
+        "k_anneal_from",
+        `k_anneal_from is ${config.k_anneal_from}, below k (${config.k}); k is annealed downwards.`,
+      );
+    }
+    if (config.k_anneal_from !== null && config.k_anneal_from > config.d_sae) {
+      fault(
+        "k_anneal_from",
+        `k_anneal_from is ${config.k_anneal_from}, but the dictionary has only ${config.d_sae} features.`,
+      );
+    }
+  }
+  if (fixedCount(config) && config.k_anneal_from !== null && config.k_anneal_steps === 0) {
+    fault(
+      "k_anneal_steps",
+      "k_anneal_from is given, but k_anneal_steps is 0: say over how many steps k falls.",
+    );
+  }
+  if (matryoshka(config) && config.matryoshka_widths !== null) {
+    const widths = config.matryoshka_widths;
+    if (widths.some((width, i) => i > 0 && width <= widths[i - 1]!) || widths.at(-1) !== config.d_sae) {
+      fault(
+        "matryoshka_widths",
+        `The widths ${widths.join(", ")} must rise and end with d_sae (${config.d_sae}).`,
+      );
+    }
+  }
+  if (isTranscoder(config.architecture) && config.apply_b_dec_to_input) {
+    fault(
+      "apply_b_dec_to_input",
+      "A transcoder's b_dec belongs to its target and cannot be subtracted from its input; set apply_b_dec_to_input to false.",
+    );
+  }
+  if (config.architecture === "crosscoder" && config.n_hook_points < 2) {
+    fault(
+      "n_hook_points",
+      "A crosscoder reads at least two hook points; set n_hook_points, or take the architecture of one.",
+    );
+  }
+  const { input, output } = widthsOf(config);
+  if (Math.max(input, output) > 65_536) {
+    fault(
+      "n_hook_points",
+      `${config.n_hook_points} hook points of width ${config.d_in} make rows of ${input}; 65,536 is the most.`,
+    );
+  }
+  if (jump(config) && config.jumprelu_sparsity_loss_mode === "quadratic" && config.target_l0 === null) {
+    fault("target_l0", "The quadratic penalty is a distance from target_l0, which is not given.");
+  }
+  const perToken = ["constant_norm_rescale", "layer_norm"].includes(config.normalize_activations);
+  if (perToken && (isTranscoder(config.architecture) || config.architecture === "crosscoder")) {
+    fault(
+      "normalize_activations",
+      `${config.normalize_activations} normalises one hook point by itself; for a ${config.architecture} take expected_average_only_in.`,
+    );
+  }
+  if (perToken && config.center_activations) {
+    fault(
+      "center_activations",
+      "A mean taken before a per-token normalisation cannot be folded into the weights; set center_activations to false.",
+    );
+  }
+  if (config.target_l0 !== null && config.target_l0 > config.d_sae) {
+    fault(
+      "target_l0",
+      `target_l0 is ${config.target_l0}, but the dictionary has only ${config.d_sae} features.`,
+    );
   }
   if (config.training_tokens < config.train_batch_size_tokens) {
-    faults.push({
-      path: "training_tokens",
-      message: `${config.training_tokens} training tokens do not fill one batch of ${config.train_batch_size_tokens}.`,
-    });
+    fault(
+      "training_tokens",
+      `${config.training_tokens} training tokens do not fill one batch of ${config.train_batch_size_tokens}.`,
+    );
   }
-  if (config.lr_warm_up_steps + config.lr_decay_steps > steps) {
-    faults.push({
-      path: "lr_warm_up_steps",
-      message: `Warm-up (${config.lr_warm_up_steps}) and decay (${config.lr_decay_steps}) together exceed the run's ${steps} steps.`,
-    });
+  const warmUp = config.lr_warm_up_steps ?? 0;
+  const decay = config.lr_decay_steps ?? 0;
+  if (warmUp + decay > run) {
+    fault(
+      "lr_warm_up_steps",
+      `Warm-up (${warmUp}) and decay (${decay}) together exceed the run's ${run} steps.`,
+    );
+  }
+  for (const name of ["l1_warm_up_steps", "l0_warm_up_steps", "k_anneal_steps"] as const) {
+    const length = config[name];
+    if (optionApplies(name, config) && length !== null && length > run) {
+      fault(name, `${name} is ${length}, longer than the run's ${run} steps.`);
+    }
   }
   return faults;
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }

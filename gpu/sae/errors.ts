@@ -25,10 +25,13 @@ export class DeviceFailedError extends Error {
 /** A state to resume from does not fit the configuration. */
 export class StateMismatchError extends Error {
   override readonly name = "StateMismatchError";
+  /** What does not fit, as part of a sentence. */
+  readonly what: string;
 
   constructor(what: string) {
     super(
       `This checkpoint does not fit the configuration: ${what}. Resume it with the configuration it was made by.`,
     );
+    this.what = what;
   }
 }

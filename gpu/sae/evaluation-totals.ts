@@ -5,8 +5,8 @@ import type { Evaluation } from "./trainer.ts";
 export interface EvaluatedBatch {
   rows: number;
   statistics: Statistics;
-  /** Σ over the batch's tokens of the input and of the error, [d_in] each. */
-  x_sum: Float64Array;
+  /** Σ over the batch's tokens of the target and of the error, of every column. */
+  y_sum: Float64Array;
   error_sum: Float64Array;
 }
 
@@ -21,13 +21,13 @@ export function totalEvaluation(batches: readonly EvaluatedBatch[], firings: Uin
   for (const { rows, statistics } of batches) {
     tokens += rows;
     error += statistics.error;
-    active += statistics.active;
+    active += statistics.n_active;
   }
-  const xDeviation = deviation(
+  const yDeviation = deviation(
     batches,
     tokens,
-    ({ x_sum }) => x_sum,
-    (s) => s.x_deviation,
+    ({ y_sum }) => y_sum,
+    (s) => s.y_deviation,
   );
   const errorDeviation = deviation(
     batches,
@@ -38,8 +38,8 @@ export function totalEvaluation(batches: readonly EvaluatedBatch[], firings: Uin
   return {
     tokens,
     mse: error / tokens,
-    fvu: error / xDeviation,
-    explained_variance: 1 - errorDeviation / xDeviation,
+    fvu: error / yDeviation,
+    explained_variance: 1 - errorDeviation / yDeviation,
     l0: active / tokens,
     dead_features: firings.reduce((dead, count) => dead + (count === 0 ? 1 : 0), 0),
     feature_frequency: Float32Array.from(firings, (count) => count / tokens),
@@ -52,8 +52,8 @@ function deviation(
   sumOf: (batch: EvaluatedBatch) => Float64Array,
   withinOf: (statistics: Statistics) => number,
 ): number {
-  const d_in = batches[0] === undefined ? 0 : sumOf(batches[0]).length;
-  const mean = new Float64Array(d_in);
+  const columns = batches[0] === undefined ? 0 : sumOf(batches[0]).length;
+  const mean = new Float64Array(columns);
   for (const batch of batches)
     sumOf(batch).forEach((sum, i) => {
       mean[i]! += sum / tokens;

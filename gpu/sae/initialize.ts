@@ -1,123 +1,97 @@
-import type { OpenSource } from "../data/source.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { readFloat32 } from "../device/readback.ts";
 import type { TrainingConfig } from "./config.ts";
-
-/** Rows beyond which estimates gain nothing. */
-const mostRows = 32_768;
-
-/** What is measured on the first activations before training. */
-export interface Estimates {
-  /** √d_in / mean‖x‖, or 1 without normalisation. */
-  activation_scale: number;
-  /** Initial b_dec in the scaled space, [d_in]. */
-  b_dec: Float32Array;
-}
+import { StateMismatchError } from "./errors.ts";
+import type { StepBuffers } from "./memory.ts";
+import { placedParameters } from "./parameters.ts";
+import { RandomStream } from "./random.ts";
+import type { StateTensor } from "./sae.ts";
+import type { StepSizes } from "./sizes.ts";
+import { upload } from "./state.ts";
 
 /**
- * Reads the first training batches (they are trained on later all the same) and estimates the scale and b_dec.
- * @param raw f32 [train_batch_size_tokens, d_in], usage COPY_SRC; overwritten.
+ * Puts fresh parameters in place. Decoder rows point in random directions, with norm 1 (decoder_norm "unit") or
+ * decoder_init_norm, each hook point of a crosscoder with decoder_init_norm of its own; W_enc equals W_dec (so the
+ * transpose, in SAELens' orientation), or has directions of its own where input and target differ or
+ * init_encoder_as_decoder_transpose is off; thresholds are jumprelu_init_threshold; everything else is zero, as
+ * allocated. What `init` gives takes the place of these.
+ * @throws StateMismatchError when `init` has a tensor that the architecture has not, or of another shape.
  */
-export async function estimate(
+export function initializeParameters(
   gpu: Gpu,
   config: TrainingConfig,
-  source: OpenSource,
-  raw: GPUBuffer,
-): Promise<Estimates> {
-  const { d_in } = config;
-  const normalize = config.normalize_activations === "expected_average_only_in";
-  if (!normalize && config.b_dec_init_method === "zeros") {
-    return { activation_scale: 1, b_dec: new Float32Array(d_in) };
-  }
-  const rows = await readFirstRows(gpu, config, source, raw);
-  const activation_scale = normalize ? Math.sqrt(d_in) / meanNorm(rows, d_in) : 1;
-  if (!Number.isFinite(activation_scale)) {
-    throw new RangeError(
-      "The activations' mean norm is zero or not finite, so they cannot be normalised. Check the activation set.",
-    );
-  }
-  const center = centerOf(rows, d_in, config.b_dec_init_method);
-  return { activation_scale, b_dec: Float32Array.from(center, (x) => activation_scale * x) };
+  sizes: StepSizes,
+  buffers: StepBuffers,
+  b_dec: Float32Array,
+  init: Record<string, StateTensor> = {},
+): void {
+  const placed = placedParameters(sizes, buffers);
+  const given = givenParameters(placed, init);
+  const values: Record<string, Float32Array> = {
+    ...randomWeights(config, sizes),
+    b_dec,
+    threshold: new Float32Array(sizes.d_sae).fill(config.jumprelu_init_threshold),
+    ...given,
+  };
+  const averages = placedParameters(sizes, buffers, "ema_");
+  placed.forEach((tensor, index) => {
+    const value = values[tensor.name];
+    if (value === undefined) return;
+    upload(gpu, tensor, value);
+    if (config.ema_decay !== null) upload(gpu, averages[index]!, value);
+  });
 }
 
-async function readFirstRows(
-  gpu: Gpu,
+function randomWeights(
   config: TrainingConfig,
-  source: OpenSource,
-  raw: GPUBuffer,
-): Promise<Float32Array> {
-  const { d_in, train_batch_size_tokens: batchRows } = config;
-  const batches = Math.min(config.n_batches_for_norm_estimate, Math.ceil(mostRows / batchRows));
-  const kept = Math.min(batchRows, mostRows);
-  const rows = new Float32Array(batches * kept * d_in);
-  for (let batch = 0; batch < batches; batch++) {
-    await source.ready("training", batch, batchRows);
-    const encoder = gpu.device.createCommandEncoder({ label: "estimate" });
-    source.encodeBatch(encoder, raw, "training", batch, batchRows);
-    gpu.device.queue.submit([encoder.finish()]);
-    rows.set(await readFloat32(gpu, raw, 0, 4 * kept * d_in), batch * kept * d_in);
-  }
-  return rows;
-}
-
-function meanNorm(rows: Float32Array, d_in: number): number {
-  let sum = 0;
-  for (let start = 0; start < rows.length; start += d_in) {
-    let square = 0;
-    for (let i = start; i < start + d_in; i++) square += rows[i]! ** 2;
-    sum += Math.sqrt(square);
-  }
-  return sum / (rows.length / d_in);
-}
-
-function centerOf(
-  rows: Float32Array,
-  d_in: number,
-  method: TrainingConfig["b_dec_init_method"],
-): Float64Array {
-  switch (method) {
-    case "zeros":
-      return new Float64Array(d_in);
-    case "mean":
-      return mean(rows, d_in);
-    case "geometric_median":
-      return geometricMedian(rows, d_in);
-  }
-}
-
-function mean(rows: Float32Array, d_in: number): Float64Array {
-  const sum = new Float64Array(d_in);
-  for (let i = 0; i < rows.length; i++) sum[i % d_in]! += rows[i]!;
-  return sum.map((x) => x / (rows.length / d_in));
-}
-
-/**
- * The point whose distances to all rows have the smallest sum, by Weiszfeld's iteration from the mean, until it moves
- * by less than 1e-6 of its rows' mean distance, 100 times at most.
- */
-export function geometricMedian(rows: Float32Array, d_in: number): Float64Array {
-  let center = mean(rows, d_in);
-  for (let iteration = 0; iteration < 100; iteration++) {
-    const next = new Float64Array(d_in);
-    let weights = 0;
-    let distances = 0;
-    for (let start = 0; start < rows.length; start += d_in) {
+  { d_sae, points, width_in, width_out, transcoder }: StepSizes,
+): { W_enc: Float32Array; W_dec: Float32Array } {
+  const random = new RandomStream(config.seed);
+  const norm = config.decoder_norm === "unit" ? 1 / Math.sqrt(points) : config.decoder_init_norm;
+  const directions = (width: number) => {
+    const weights = new Float32Array(d_sae * points * width);
+    const direction = new Float64Array(width);
+    for (let start = 0; start < weights.length; start += width) {
       let square = 0;
-      for (let i = 0; i < d_in; i++) square += (rows[start + i]! - center[i]!) ** 2;
-      const distance = Math.sqrt(square);
-      // A row at the centre itself would have infinite weight.
-      const weight = 1 / Math.max(distance, 1e-12);
-      for (let i = 0; i < d_in; i++) next[i]! += weight * rows[start + i]!;
-      weights += weight;
-      distances += distance;
+      for (let i = 0; i < width; i++) {
+        direction[i] = random.normal();
+        square += direction[i]! ** 2;
+      }
+      const scale = norm / Math.sqrt(square);
+      for (let i = 0; i < width; i++) weights[start + i] = scale * direction[i]!;
     }
-    let moved = 0;
-    for (let i = 0; i < d_in; i++) {
-      next[i]! /= weights;
-      moved += (next[i]! - center[i]!) ** 2;
+    return weights;
+  };
+  const W_dec = directions(width_out);
+  const tied = config.init_encoder_as_decoder_transpose && !transcoder;
+  return { W_dec, W_enc: tied ? W_dec : directions(width_in) };
+}
+
+/** Given tensors from SAELens' orientation to the GPU's. */
+function givenParameters(
+  placed: readonly { name: string; shape: number[] }[],
+  init: Record<string, StateTensor>,
+): Record<string, Float32Array> {
+  const result: Record<string, Float32Array> = {};
+  for (const [name, { shape, data }] of Object.entries(init)) {
+    const wanted = placed.find((tensor) => tensor.name === name);
+    if (wanted === undefined) {
+      const known = placed.map((tensor) => tensor.name).join(", ");
+      throw new StateMismatchError(`it has no parameter ${name}, but ${known}`);
     }
-    center = next;
-    if (Math.sqrt(moved) <= (1e-6 * distances) / (rows.length / d_in)) break;
+    const expected = name === "W_enc" ? wanted.shape.toReversed() : wanted.shape;
+    if (shape.join() !== expected.join() || !(data instanceof Float32Array)) {
+      throw new StateMismatchError(`${name} is [${shape.join(", ")}], expected f32 [${expected.join(", ")}]`);
+    }
+    result[name] = name === "W_enc" ? transposed(data, expected[0]!, expected[1]!) : data;
   }
-  return center;
+  return result;
+}
+
+/** [rows, columns] to [columns, rows]. */
+export function transposed(data: Float32Array, rows: number, columns: number): Float32Array<ArrayBuffer> {
+  const result = new Float32Array(data.length);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) result[c * rows + r] = data[r * columns + c]!;
+  }
+  return result;
 }

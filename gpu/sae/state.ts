@@ -1,155 +1,123 @@
 import type { Gpu } from "../device/gpu.ts";
 import { readBuffer } from "../device/readback.ts";
+import { steeringWords } from "../kernels/steer.ts";
 import type { TrainingConfig } from "./config.ts";
 import { StateMismatchError } from "./errors.ts";
-import { RandomStream } from "./random.ts";
-import type { TopkBuffers } from "./topk-memory.ts";
-import type { SaeTensors, StateTensor, TrainerState } from "./trainer.ts";
+import type { StepBuffers } from "./memory.ts";
+import type { Normalization } from "./normalization.ts";
+import { type PlacedTensor, paddedLayout, placedParameters } from "./parameters.ts";
+import type { StateTensor } from "./sae.ts";
+import type { StepSizes } from "./sizes.ts";
+import type { TrainerState } from "./trainer.ts";
 
-/** A tensor on the GPU whose rows are padded to whole vec4f. */
-interface PaddedTensor {
-  name: string;
-  shape: number[];
-  buffer: GPUBuffer;
-  kind: "f32" | "u32";
-}
-
-/** Every tensor of the training state, by its name in TrainerState. */
-function stateTensors({ d_in, d_sae }: TrainingConfig, b: TopkBuffers): PaddedTensor[] {
-  const shapes = { W_enc: [d_sae, d_in], W_dec: [d_sae, d_in], b_enc: [d_sae], b_dec: [d_in] };
-  const names = ["W_enc", "W_dec", "b_enc", "b_dec"] as const;
+/** Every tensor of the training state that lies on the GPU, by its name in TrainerState. */
+function stateTensors(config: TrainingConfig, sizes: StepSizes, b: StepBuffers): PlacedTensor[] {
+  const named = (prefix: string, tensors: PlacedTensor[]) =>
+    tensors.map((tensor) => ({ ...tensor, name: prefix + tensor.name }));
+  const vector = (name: string, count: number, buffer: GPUBuffer, kind: "f32" | "u32"): PlacedTensor => ({
+    name,
+    shape: [count],
+    buffer,
+    offset: 0,
+    points: 1,
+    kind,
+  });
   return [
-    ...names.map((n) => ({ name: n, shape: shapes[n], buffer: b[n], kind: "f32" as const })),
-    ...names.map((n) => ({
-      name: `adam_m.${n}`,
-      shape: shapes[n],
-      buffer: b[`m_${n}`],
-      kind: "f32" as const,
-    })),
-    ...names.map((n) => ({
-      name: `adam_v.${n}`,
-      shape: shapes[n],
-      buffer: b[`v_${n}`],
-      kind: "f32" as const,
-    })),
-    { name: "tokens_since_fired", shape: [d_sae], buffer: b.tokens_since_fired, kind: "u32" },
+    ...placedParameters(sizes, b),
+    ...named("adam_m.", placedParameters(sizes, b, "m_")),
+    ...named("adam_v.", placedParameters(sizes, b, "v_")),
+    ...(config.ema_decay === null ? [] : named("ema.", placedParameters(sizes, b, "ema_"))),
+    vector("tokens_since_fired", sizes.d_sae, b.tokens_since_fired, "u32"),
+    vector("steering", steeringWords, b.steering, "f32"),
   ];
 }
 
-/** Elements of a row, and elements from one row to the next on the GPU. A vector is one row. */
-function rowOf({ shape }: { shape: number[] }): { rows: number; columns: number; pitch: number } {
-  const columns = shape.at(-1)!;
-  return { rows: shape.length === 1 ? 1 : shape[0]!, columns, pitch: 4 * Math.ceil(columns / 4) };
-}
-
-async function download(gpu: Gpu, tensor: PaddedTensor): Promise<StateTensor> {
-  const { rows, columns, pitch } = rowOf(tensor);
-  const bytes = await readBuffer(gpu, tensor.buffer);
+export async function download(gpu: Gpu, tensor: PlacedTensor): Promise<StateTensor> {
+  const { rows, width, pitch } = paddedLayout(tensor);
+  // The last row's padding need not be there.
+  const bytes = await readBuffer(gpu, tensor.buffer, tensor.offset, 4 * ((rows - 1) * pitch + width));
   const padded = tensor.kind === "f32" ? new Float32Array(bytes) : new Uint32Array(bytes);
-  if (rows === 1 || columns === pitch)
-    return { shape: tensor.shape, data: padded.subarray(0, rows * columns) };
-  const data = tensor.kind === "f32" ? new Float32Array(rows * columns) : new Uint32Array(rows * columns);
-  for (let r = 0; r < rows; r++) data.set(padded.subarray(r * pitch, r * pitch + columns), r * columns);
+  if (rows === 1 || width === pitch) return { shape: tensor.shape, data: padded };
+  const data = tensor.kind === "f32" ? new Float32Array(rows * width) : new Uint32Array(rows * width);
+  for (let r = 0; r < rows; r++) data.set(padded.subarray(r * pitch, r * pitch + width), r * width);
   return { shape: tensor.shape, data };
 }
 
-function upload(gpu: Gpu, tensor: PaddedTensor, data: Float32Array | Uint32Array): void {
-  const { rows, columns, pitch } = rowOf(tensor);
+export function upload(gpu: Gpu, tensor: PlacedTensor, data: Float32Array | Uint32Array): void {
+  const { rows, width, pitch } = paddedLayout(tensor);
   let padded = data;
-  if (rows > 1 && columns !== pitch) {
+  if (rows > 1 && width !== pitch) {
     padded = tensor.kind === "f32" ? new Float32Array(rows * pitch) : new Uint32Array(rows * pitch);
-    for (let r = 0; r < rows; r++) padded.set(data.subarray(r * columns, (r + 1) * columns), r * pitch);
+    for (let r = 0; r < rows; r++) padded.set(data.subarray(r * width, (r + 1) * width), r * pitch);
   }
-  gpu.device.queue.writeBuffer(tensor.buffer, 0, padded.buffer, padded.byteOffset, padded.byteLength);
+  gpu.device.queue.writeBuffer(
+    tensor.buffer,
+    tensor.offset,
+    padded.buffer,
+    padded.byteOffset,
+    padded.byteLength,
+  );
 }
 
 /** Everything a resumed trainer needs, after all work submitted so far. */
 export async function downloadState(
   gpu: Gpu,
   config: TrainingConfig,
-  buffers: TopkBuffers,
+  sizes: StepSizes,
+  buffers: StepBuffers,
   step: number,
-  activation_scale: number,
+  normalization: Normalization,
 ): Promise<TrainerState> {
   const tensors: Record<string, StateTensor> = {};
-  for (const tensor of stateTensors(config, buffers)) tensors[tensor.name] = await download(gpu, tensor);
-  return { step, activation_scale, tensors };
-}
-
-/** @throws StateMismatchError when a tensor is missing or has another shape or type. */
-export function uploadState(
-  gpu: Gpu,
-  config: TrainingConfig,
-  buffers: TopkBuffers,
-  { tensors }: TrainerState,
-): void {
-  for (const tensor of stateTensors(config, buffers)) {
-    const given = tensors[tensor.name];
-    if (given === undefined) throw new StateMismatchError(`it has no tensor ${tensor.name}`);
-    const kind = given.data instanceof Float32Array ? "f32" : "u32";
-    const count = tensor.shape.reduce((a, b) => a * b, 1);
-    if (given.shape.join() !== tensor.shape.join() || given.data.length !== count || kind !== tensor.kind) {
-      throw new StateMismatchError(
-        `${tensor.name} is ${kind} [${given.shape.join(", ")}], expected ${tensor.kind} [${tensor.shape.join(", ")}]`,
-      );
-    }
-    upload(gpu, tensor, given.data);
+  for (const tensor of stateTensors(config, sizes, buffers)) {
+    tensors[tensor.name] = await download(gpu, tensor);
   }
+  for (const [name, data] of Object.entries(normalization)) tensors[name] = { shape: [data.length], data };
+  return { step, tensors };
 }
 
 /**
- * Fresh parameters: decoder rows in random directions, of norm 1 (decoder_norm "unit") or decoder_init_norm; W_enc equal
- * to W_dec (so the transpose, in SAELens' orientation); b_enc zero. Everything else starts at zero, as allocated.
+ * Puts a state in place and returns its normalisation.
+ * @throws StateMismatchError when a tensor is missing or has another shape or type; nothing is uploaded then.
  */
-export function initializeState(
+export function uploadState(
   gpu: Gpu,
   config: TrainingConfig,
-  buffers: TopkBuffers,
-  b_dec: Float32Array,
-): void {
-  const { d_in, d_sae } = config;
-  const norm = config.decoder_norm === "unit" ? 1 : config.decoder_init_norm;
-  const random = new RandomStream(config.seed);
-  const weights = new Float32Array(d_sae * d_in);
-  const direction = new Float64Array(d_in);
-  for (let f = 0; f < d_sae; f++) {
-    let square = 0;
-    for (let i = 0; i < d_in; i++) {
-      direction[i] = random.normal();
-      square += direction[i]! ** 2;
-    }
-    const scale = norm / Math.sqrt(square);
-    for (let i = 0; i < d_in; i++) weights[f * d_in + i] = scale * direction[i]!;
-  }
-  const initial: Record<string, Float32Array> = { W_enc: weights, W_dec: weights, b_dec };
-  for (const tensor of stateTensors(config, buffers)) {
-    const data = initial[tensor.name];
-    if (data !== undefined) upload(gpu, tensor, data);
-  }
+  sizes: StepSizes,
+  buffers: StepBuffers,
+  { tensors }: TrainerState,
+): Normalization {
+  const placed = stateTensors(config, sizes, buffers);
+  const given = placed.map(({ name, shape, kind }) => matching(tensors, name, shape, kind));
+  const { points, width_in, width_out, transcoder } = sizes;
+  const vector = (name: string, count: number) =>
+    matching(tensors, name, [count], "f32") as Float32Array<ArrayBuffer>;
+  const normalization = {
+    input_scale: vector("input_scale", points),
+    input_mean: vector("input_mean", points * width_in),
+    target_scale: vector("target_scale", transcoder ? 1 : 0),
+    target_mean: vector("target_mean", transcoder ? width_out : 0),
+  };
+  placed.forEach((tensor, index) => {
+    upload(gpu, tensor, given[index]!);
+  });
+  return normalization;
 }
 
-/** The SAE for use on raw activations, in SAELens' orientation: W_enc · s, W_dec / s, b_dec / s; z is unchanged. */
-export async function downloadSae(
-  gpu: Gpu,
-  config: TrainingConfig,
-  buffers: TopkBuffers,
-  activation_scale: number,
-): Promise<SaeTensors> {
-  const { d_in, d_sae } = config;
-  const tensors = new Map(stateTensors(config, buffers).map((tensor) => [tensor.name, tensor]));
-  const read = async (name: keyof SaeTensors) =>
-    (await download(gpu, tensors.get(name)!)).data as Float32Array;
-  const rows = await read("W_enc");
-  const W_enc = new Float32Array(rows.length);
-  for (let f = 0; f < d_sae; f++) {
-    for (let i = 0; i < d_in; i++) W_enc[i * d_sae + f] = activation_scale * rows[f * d_in + i]!;
+function matching(
+  tensors: Record<string, StateTensor>,
+  name: string,
+  shape: number[],
+  kind: "f32" | "u32",
+): Float32Array | Uint32Array {
+  const given = tensors[name];
+  if (given === undefined) throw new StateMismatchError(`it has no tensor ${name}`);
+  const count = shape.reduce((a, b) => a * b, 1);
+  const found = given.data instanceof Float32Array ? "f32" : "u32";
+  if (given.shape.join() !== shape.join() || given.data.length !== count || found !== kind) {
+    throw new StateMismatchError(
+      `${name} is ${found} [${given.shape.join(", ")}], expected ${kind} [${shape.join(", ")}]`,
+    );
   }
-  const W_dec = (await read("W_dec")).map((w) => w / activation_scale);
-  const b_dec = (await read("b_dec")).map((b) => b / activation_scale);
-  return {
-    W_enc: { shape: [d_in, d_sae], data: W_enc },
-    b_enc: { shape: [d_sae], data: await read("b_enc") },
-    W_dec: { shape: [d_sae, d_in], data: W_dec },
-    b_dec: { shape: [d_in], data: b_dec },
-  };
+  return given.data;
 }

@@ -1,20 +1,29 @@
-import type { ActivationSource } from "../data/source.ts";
-import type { Capabilities, Gpu } from "../device/gpu.ts";
+import type { ActivationSource, OpenSource } from "../data/source.ts";
+import { encodeDispatches } from "../device/dispatch.ts";
+import type { Gpu } from "../device/gpu.ts";
 import type { Profile } from "../device/profiler.ts";
 import type { TrainingConfig } from "./config.ts";
-import { estimate } from "./initialize.ts";
-import { initializeState, uploadState } from "./state.ts";
+import { initializeParameters } from "./initialize.ts";
+import { allocate, checkBindings, planBuffers, type StepBuffers } from "./memory.ts";
+import { estimate, type Normalization, uploadNormalization } from "./normalization.ts";
+import type { Sae, StateTensor } from "./sae.ts";
+import { SaeTrainer, type SubmittedStep } from "./sae-trainer.ts";
+import { stepSizes } from "./sizes.ts";
+import { uploadState } from "./state.ts";
 import { StatisticsRing, statisticsRingBytes } from "./statistics-ring.ts";
-import { planTopk } from "./topk.ts";
-import { allocate, checkBindings, planBuffers, topkSizes } from "./topk-memory.ts";
-import { type SubmittedStep, TopkTrainer } from "./topk-trainer.ts";
+import { planStep } from "./step-plan.ts";
 
-/** One row of training metrics, of one step. Losses are in the training (normalised) space; definitions in metrics/. */
+/**
+ * One row of training metrics, of one step. Losses are in the training (normalised) space; definitions in metrics/.
+ * What the losses are made of stands in each architecture's file.
+ */
 export interface StepMetrics {
   step: number;
   tokens: number;
+  /** mse_loss + sparsity_loss + aux_loss. */
   loss: number;
   mse_loss: number;
+  sparsity_loss: number;
   aux_loss: number;
   l0: number;
   explained_variance: number;
@@ -22,12 +31,17 @@ export interface StepMetrics {
   dead_features: number;
   grad_norm: number;
   lr: number;
+  /** The penalty's coefficient in this step: after warm-up, and as steered towards target_l0. 0 where there is none. */
+  sparsity_coefficient: number;
   tokens_per_second: number;
   /** Bytes the ledger holds on the device. */
   gpu_bytes: number;
 }
 
-/** Metrics over fresh or whole data with the weights as they stand; no weight is touched. */
+/**
+ * Metrics over fresh or whole data with the weights as they stand (their running mean, with ema_decay); no weight is
+ * touched. In the training space, where each hook point is scaled by itself.
+ */
 export interface Evaluation {
   tokens: number;
   mse: number;
@@ -41,35 +55,28 @@ export interface Evaluation {
 }
 
 /**
- * Everything a resumed trainer needs to go on bit for bit. Tensor names: W_enc, W_dec [d_sae, d_in], b_enc [d_sae],
- * b_dec [d_in], `adam_m.*` and `adam_v.*` of the same shapes, `tokens_since_fired` u32 [d_sae].
+ * Everything a resumed trainer needs to go on bit for bit. Tensor names: the architecture's parameters (W_enc
+ * [d_sae, input], W_dec [d_sae, output], biases, …; see parameters.ts), `adam_m.*`, `adam_v.*` and `ema.*` of the same
+ * shapes, `tokens_since_fired` u32 [d_sae], `input_scale` and `input_mean` of the normalisation, `steering` of
+ * thresholds and coefficients.
  */
 export interface TrainerState {
   step: number;
-  /** Factor by which inputs are multiplied (normalize_activations). */
-  activation_scale: number;
   tensors: Record<string, StateTensor>;
-}
-
-export interface StateTensor {
-  shape: number[];
-  data: Float32Array | Uint32Array;
-}
-
-/** SAELens' tensors in SAELens' orientation, activation scale folded in: W_enc [d_in, d_sae], W_dec [d_sae, d_in], … */
-export interface SaeTensors {
-  W_enc: StateTensor;
-  b_enc: StateTensor;
-  W_dec: StateTensor;
-  b_dec: StateTensor;
 }
 
 export interface TrainerOptions {
   gpu: Gpu;
   config: TrainingConfig;
+  /** Rows of `sourceWidth(config)` columns. */
   source: ActivationSource;
   /** State to go on from; without it the trainer initialises from config.seed. */
   resume?: TrainerState;
+  /**
+   * Parameters to start from instead of random ones, by SAELens' names and in SAELens' orientation (W_enc
+   * [d_in, d_sae]), in the normalised space; parameters that are not given are initialised as ever.
+   */
+  init?: Record<string, StateTensor>;
 }
 
 /** Bytes the trainer will take, by purpose, before anything is allocated. */
@@ -91,21 +98,18 @@ export interface Trainer {
   snapshot(): Promise<TrainerState>;
   /** Of at most so many tokens, and at most as many as a finite source has; in batches of one size. */
   evaluate(tokens: number): Promise<Evaluation>;
-  exportSae(): Promise<SaeTensors>;
+  /** The SAE for use on raw activations: normalisation folded in, decoder rows of norm 1 where that changes nothing. */
+  exportSae(): Promise<Sae>;
   /** Takes `steps` training steps with every kernel timed on its own, and returns the times instead of metrics. */
   profile(steps: number): Promise<Profile>;
   close(): void;
 }
 
 /** Exactly what the ledger will hold once a trainer of this configuration is made. */
-export function planMemory(
-  config: TrainingConfig,
-  source: ActivationSource,
-  capabilities: Capabilities,
-): MemoryPlan {
+export function planMemory(config: TrainingConfig, source: ActivationSource): MemoryPlan {
   const byPart = new Map<string, number>();
-  for (const { part, bytes } of Object.values(planBuffers(config, topkSizes(config, capabilities)))) {
-    byPart.set(part, (byPart.get(part) ?? 0) + bytes);
+  for (const { part, bytes } of Object.values(planBuffers(config, stepSizes(config)))) {
+    byPart.set(part, (byPart.get(part) ?? 0) + Math.ceil(bytes / 4) * 4);
   }
   byPart.set("Metrics", (byPart.get("Metrics") ?? 0) + statisticsRingBytes);
   byPart.set("Source", source.gpuBytes(config.train_batch_size_tokens));
@@ -118,44 +122,65 @@ export function planMemory(
  * reads the first batches for the estimates.
  * @throws OutOfMemoryError, BufferTooLargeError, StateMismatchError; nothing stays allocated then.
  */
-export async function createTrainer({ gpu, config, source, resume }: TrainerOptions): Promise<Trainer> {
-  if (source.d_in !== config.d_in) {
-    throw new RangeError(`d_in is ${config.d_in}, but the source's activations have width ${source.d_in}.`);
+export function createTrainer(options: TrainerOptions): Promise<SaeTrainer> {
+  return createTrainerOn(options, null);
+}
+
+/**
+ * As createTrainer; with `shared`, on a source that is open already and on its batches in a buffer of the caller, who
+ * closes both.
+ */
+export async function createTrainerOn(
+  { gpu, config, source, resume, init }: TrainerOptions,
+  shared: { opened: OpenSource; raw: GPUBuffer } | null,
+): Promise<SaeTrainer> {
+  const sizes = stepSizes(config);
+  if (source.d_in !== sizes.raw_width) {
+    throw new RangeError(
+      `The configuration reads rows of ${sizes.raw_width} columns, but the source's have ${source.d_in}.`,
+    );
   }
-  const sizes = topkSizes(config, gpu.capabilities);
-  const plans = planBuffers(config, sizes);
-  checkBindings(plans, gpu.capabilities);
+  const { raw: rawPlan, ...plans } = planBuffers(config, sizes);
+  checkBindings({ ...plans, raw: rawPlan }, gpu.capabilities);
   const cleanup: (() => void)[] = [];
   try {
-    const buffers = allocate(gpu, plans);
+    const own = allocate(gpu, plans);
     cleanup.push(() => {
-      for (const buffer of Object.values(buffers)) gpu.ledger.free(buffer);
+      for (const buffer of Object.values(own)) gpu.ledger.free(buffer);
     });
+    const { raw } = shared ?? allocate(gpu, { raw: rawPlan });
+    if (shared === null) cleanup.push(() => gpu.ledger.free(raw));
+    const buffers: StepBuffers = { ...own, raw };
     const ring = new StatisticsRing<SubmittedStep>(gpu);
     cleanup.push(() => ring.close());
-    const opened = await source.open(gpu, config.train_batch_size_tokens);
-    cleanup.push(() => opened.close());
-    const plan = await planTopk(gpu, config, sizes, buffers);
-    let activation_scale: number;
+    const opened = shared?.opened ?? (await source.open(gpu, config.train_batch_size_tokens));
+    if (shared === null) cleanup.push(() => opened.close());
+    const plan = await planStep(gpu, config, sizes, buffers);
+    let normalization: Normalization;
     if (resume === undefined) {
-      const estimates = await estimate(gpu, config, opened, buffers.raw);
-      activation_scale = estimates.activation_scale;
-      initializeState(gpu, config, buffers, estimates.b_dec);
+      const estimates = await estimate(gpu, config, sizes, opened, buffers.raw);
+      normalization = estimates.normalization;
+      initializeParameters(gpu, config, sizes, buffers, estimates.b_dec, init);
     } else {
-      activation_scale = resume.activation_scale;
-      uploadState(gpu, config, buffers, resume);
+      normalization = uploadState(gpu, config, sizes, buffers, resume);
     }
-    return new TopkTrainer({
+    uploadNormalization(gpu, buffers, normalization);
+    const encoder = gpu.device.createCommandEncoder({ label: "start" });
+    const pass = encoder.beginComputePass();
+    encodeDispatches(pass, plan.start);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+    return new SaeTrainer({
       gpu,
       config,
       source: opened,
       sourceTokens: source.n_tokens,
-      memory: planMemory(config, source, gpu.capabilities),
+      memory: planMemory(config, source),
       sizes,
       buffers,
       plan,
       ring,
-      activation_scale,
+      normalization,
       step: resume?.step ?? 0,
       cleanup,
     });

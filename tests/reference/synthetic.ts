@@ -1,4 +1,4 @@
-import { NO_PARENT } from "../../gpu/data/ground-truth.ts";
+import { NO_PARENT } from "../../gpu/data/hierarchy.ts";
 import { normalFromBits, pcg4d } from "../../gpu/data/random.ts";
 import type { BatchStream } from "../../gpu/data/source.ts";
 import { type SyntheticSource, streamKey } from "../../gpu/data/synthetic.ts";

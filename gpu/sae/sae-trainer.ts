@@ -9,13 +9,18 @@ import { packStep } from "../kernels/step.ts";
 import { type TrainingConfig, totalSteps } from "./config.ts";
 import { DeviceFailedError, DivergedError } from "./errors.ts";
 import { type EvaluatedBatch, totalEvaluation } from "./evaluation-totals.ts";
-import { learningRate } from "./schedule.ts";
-import { downloadSae, downloadState } from "./state.ts";
+import { exportSae } from "./export.ts";
+import type { StepBuffers } from "./memory.ts";
+import type { Normalization } from "./normalization.ts";
+import { resample, resamplesBefore } from "./resample.ts";
+import type { Sae } from "./sae.ts";
+import { kAt, learningRate, sparsityCoefficient } from "./schedule.ts";
+import type { StepSizes } from "./sizes.ts";
+import { downloadState } from "./state.ts";
 import type { StatisticsRing } from "./statistics-ring.ts";
+import { resetStep, type StepPlan } from "./step-plan.ts";
 import { Throughput } from "./throughput.ts";
-import { resetTopk, type TopkPlan } from "./topk.ts";
-import type { TopkBuffers, TopkSizes } from "./topk-memory.ts";
-import type { Evaluation, MemoryPlan, SaeTensors, StepMetrics, Trainer, TrainerState } from "./trainer.ts";
+import type { Evaluation, MemoryPlan, StepMetrics, Trainer, TrainerState } from "./trainer.ts";
 
 /** Steps that may be queued on the GPU; `advance` waits before it queues another. */
 const queueDepth = 3;
@@ -27,36 +32,36 @@ export interface SubmittedStep {
 }
 
 /** Everything a trainer is made of; see createTrainer. */
-export interface TopkTrainerParts {
+export interface TrainerParts {
   gpu: Gpu;
   config: TrainingConfig;
   source: OpenSource;
   /** Rows of a finite source. */
   sourceTokens: number | null;
   memory: MemoryPlan;
-  sizes: TopkSizes;
-  buffers: TopkBuffers;
-  plan: TopkPlan;
+  sizes: StepSizes;
+  buffers: StepBuffers;
+  plan: StepPlan;
   ring: StatisticsRing<SubmittedStep>;
-  activation_scale: number;
+  normalization: Normalization;
   step: number;
   /** Run in reverse order by close. */
   cleanup: (() => void)[];
 }
 
 /** The training loop's one step, and what is read of the GPU between steps. */
-export class TopkTrainer implements Trainer {
+export class SaeTrainer implements Trainer {
   readonly config: TrainingConfig;
   readonly totalSteps: number;
   readonly memory: MemoryPlan;
-  readonly #parts: TopkTrainerParts;
+  readonly #parts: TrainerParts;
   readonly #throughput = new Throughput(performance.now());
   #queued: Promise<void>[] = [];
   #step: number;
   #closed = false;
   #lost: DeviceFailedError | null = null;
 
-  constructor(parts: TopkTrainerParts) {
+  constructor(parts: TrainerParts) {
     this.#parts = parts;
     this.config = parts.config;
     this.totalSteps = totalSteps(parts.config);
@@ -72,35 +77,57 @@ export class TopkTrainer implements Trainer {
   }
 
   async advance(): Promise<StepMetrics[]> {
+    const { gpu, source, buffers, sizes } = this.#parts;
+    const rows = await this.beforeStep();
+    await source.ready("training", this.#step, sizes.rows);
+    const encoder = gpu.device.createCommandEncoder({ label: `step ${this.#step + 1}` });
+    source.encodeBatch(encoder, buffers.raw, "training", this.#step, sizes.rows);
+    this.encodeStep(encoder);
+    gpu.device.queue.submit([encoder.finish()]);
+    this.afterSubmit();
+    return rows;
+  }
+
+  /**
+   * Waits until the queue has room for one more step, resamples where the step asks for it, and returns the metrics that
+   * have arrived. With `encodeStep` and `afterSubmit` this is `advance`, for several trainers on one batch.
+   */
+  async beforeStep(): Promise<StepMetrics[]> {
     if (this.#step >= this.totalSteps) throw new RangeError(`All ${this.totalSteps} steps are taken.`);
-    const { gpu, config, source, buffers, plan, ring, sizes } = this.#parts;
-    const batch = this.#step;
-    const number = batch + 1;
-    await source.ready("training", batch, sizes.rows);
+    const { ring } = this.#parts;
+    if (resamplesBefore(this.config, this.#step)) await this.#wait(this.#resample());
     while (this.#queued.length >= queueDepth) await this.#wait(this.#queued.shift()!);
-    const measured = number % config.metrics_every_steps === 0 || number === this.totalSteps;
     const rows = this.#collect();
-    while (measured && ring.full) {
+    while (this.#measured(this.#step + 1) && ring.full) {
       await this.#wait(ring.oldest());
       rows.push(...this.#collect());
     }
-    const lr = learningRate(config, batch);
-    this.#writeStep(sizes.rows, number, lr);
-    const encoder = gpu.device.createCommandEncoder({ label: `step ${number}` });
-    source.encodeBatch(encoder, buffers.raw, "training", batch, sizes.rows);
-    resetTopk(encoder, sizes, buffers);
+    return rows;
+  }
+
+  /** Encodes one step on the batch that lies in the raw buffer; the caller submits it and calls `afterSubmit`. */
+  encodeStep(encoder: GPUCommandEncoder): void {
+    const { buffers, plan, ring, sizes } = this.#parts;
+    const number = this.#step + 1;
+    const measured = this.#measured(number);
+    const lr = learningRate(this.config, this.#step);
+    this.#writeTrainingStep(this.#step);
+    resetStep(encoder, sizes, buffers);
     const pass = encoder.beginComputePass();
     encodeDispatches(pass, plan.training);
     if (measured) encodeDispatches(pass, plan.metrics);
     pass.end();
     if (measured) ring.copy(encoder, buffers.statistics, { step: number, lr });
-    gpu.device.queue.submit([encoder.finish()]);
-    ring.submitted();
-    this.#queued.push(
-      gpu.device.queue.onSubmittedWorkDone().then(() => this.#throughput.ended(performance.now())),
-    );
     this.#step = number;
-    return rows;
+  }
+
+  afterSubmit(): void {
+    const { gpu, ring } = this.#parts;
+    ring.submitted();
+    const done = gpu.device.queue.onSubmittedWorkDone().then(() => this.#throughput.ended(performance.now()));
+    // Whoever waits for the queue gets a rejection; one that nobody waits for must not become an unhandled one.
+    done.catch(() => undefined);
+    this.#queued.push(done);
   }
 
   async drain(): Promise<StepMetrics[]> {
@@ -112,15 +139,17 @@ export class TopkTrainer implements Trainer {
   }
 
   async snapshot(): Promise<TrainerState> {
-    const { gpu, config, buffers, activation_scale } = this.#parts;
-    const state = await this.#wait(downloadState(gpu, config, buffers, this.#step, activation_scale));
+    const { gpu, config, sizes, buffers, normalization } = this.#parts;
+    const state = await this.#wait(downloadState(gpu, config, sizes, buffers, this.#step, normalization));
     await this.#checkFinite();
     return state;
   }
 
-  async exportSae(): Promise<SaeTensors> {
-    const { gpu, config, buffers, activation_scale } = this.#parts;
-    const sae = await this.#wait(downloadSae(gpu, config, buffers, activation_scale));
+  async exportSae(): Promise<Sae> {
+    const { gpu, config, sizes, buffers, normalization } = this.#parts;
+    const [mean] = await this.#wait(readFloat32(gpu, buffers.steering, 0, 4));
+    const threshold = mean! * thresholdScale(config, this.#step);
+    const sae = await this.#wait(exportSae(gpu, config, sizes, buffers, normalization, threshold));
     await this.#checkFinite();
     return sae;
   }
@@ -143,13 +172,13 @@ export class TopkTrainer implements Trainer {
   }
 
   profile(steps: number): Promise<Profile> {
-    const { gpu, config, source, buffers, plan, sizes } = this.#parts;
+    const { gpu, source, buffers, plan, sizes } = this.#parts;
     const before = async (encoder: GPUCommandEncoder) => {
       const batch = this.#step;
       await source.ready("training", batch, sizes.rows);
-      this.#writeStep(sizes.rows, batch + 1, learningRate(config, batch));
+      this.#writeTrainingStep(batch);
       source.encodeBatch(encoder, buffers.raw, "training", batch, sizes.rows);
-      resetTopk(encoder, sizes, buffers);
+      resetStep(encoder, sizes, buffers);
       this.#step = batch + 1;
     };
     return this.#wait(profile(gpu, [...plan.training, ...plan.metrics], { repetitions: steps, before }));
@@ -162,34 +191,84 @@ export class TopkTrainer implements Trainer {
   }
 
   async #evaluateBatch(batch: number, rows: number): Promise<EvaluatedBatch> {
-    const { gpu, source, sizes, buffers, plan } = this.#parts;
-    await source.ready("evaluation", batch, rows);
-    this.#writeStep(rows, this.#step, 0);
-    const encoder = gpu.device.createCommandEncoder({ label: `evaluation ${batch}` });
-    source.encodeBatch(encoder, buffers.raw, "evaluation", batch, rows);
-    resetTopk(encoder, sizes, buffers);
-    const pass = encoder.beginComputePass();
-    encodeDispatches(pass, plan.evaluation);
-    pass.end();
-    gpu.device.queue.submit([encoder.finish()]);
+    const { gpu, sizes, buffers } = this.#parts;
+    await this.#encodeEvaluation(batch, rows);
     const statistics = unpackStatistics(await readBuffer(gpu, buffers.statistics));
     if (statistics.diverged !== null) throw new DivergedError(statistics.diverged);
     return {
       rows,
       statistics,
-      x_sum: addBlocks(await readFloat32(gpu, buffers.x_sums), sizes),
+      y_sum: addBlocks(await readFloat32(gpu, buffers.y_sums), sizes),
       error_sum: addBlocks(await readFloat32(gpu, buffers.error_sums), sizes),
     };
   }
 
-  #writeStep(rows: number, number: number, lr: number): void {
-    const { gpu, config, buffers, activation_scale } = this.#parts;
+  async #encodeEvaluation(batch: number, rows: number): Promise<void> {
+    const { gpu, source, sizes, buffers, plan, config } = this.#parts;
+    await source.ready("evaluation", batch, rows);
+    const k = Math.floor(config.k);
+    this.#writeStep({ rows, number: this.#step, lr: 0, sparsity_coefficient: 0, k });
+    const encoder = gpu.device.createCommandEncoder({ label: `evaluation ${batch}` });
+    source.encodeBatch(encoder, buffers.raw, "evaluation", batch, rows);
+    resetStep(encoder, sizes, buffers);
+    const pass = encoder.beginComputePass();
+    encodeDispatches(pass, plan.evaluation);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  async #resample(): Promise<void> {
+    const { gpu, config, sizes, buffers, plan, normalization, sourceTokens } = this.#parts;
+    await resample({
+      gpu,
+      config,
+      sizes,
+      buffers,
+      normalization,
+      step: this.#step,
+      tokens: Math.min(config.resample_tokens, sourceTokens ?? config.resample_tokens),
+      forward: (batch, rows) => this.#encodeEvaluation(batch, rows),
+    });
+    const encoder = gpu.device.createCommandEncoder({ label: "resample" });
+    const pass = encoder.beginComputePass();
+    encodeDispatches(pass, plan.start);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  #measured(number: number): boolean {
+    return number % this.config.metrics_every_steps === 0 || number === this.totalSteps;
+  }
+
+  #writeTrainingStep(batch: number): void {
+    const { config, sizes } = this.#parts;
+    const k = kAt(config, batch);
+    this.#writeStep({
+      rows: sizes.rows,
+      number: batch + 1,
+      lr: learningRate(config, batch),
+      sparsity_coefficient: sparsityCoefficient(config, batch),
+      k: sizes.base === "topk" ? k : Math.floor(k * sizes.rows),
+    });
+  }
+
+  #writeStep(step: {
+    rows: number;
+    number: number;
+    lr: number;
+    sparsity_coefficient: number;
+    k: number;
+  }): void {
+    const { gpu, config, buffers } = this.#parts;
+    const { rows, number, lr, sparsity_coefficient, k } = step;
     const scalars = packStep({
       rows,
       number,
-      activation_scale,
       step_size: lr / (1 - config.adam_beta1 ** Math.max(1, number)),
       second_moment_scale: 1 / Math.sqrt(1 - config.adam_beta2 ** Math.max(1, number)),
+      sparsity_coefficient,
+      k,
+      threshold_scale: thresholdScale(config, number),
     });
     gpu.device.queue.writeBuffer(buffers.step, 0, scalars);
   }
@@ -204,23 +283,28 @@ export class TopkTrainer implements Trainer {
 
   #metrics({ step, lr }: SubmittedStep, s: Statistics): StepMetrics {
     if (s.diverged !== null) throw new DivergedError(s.diverged);
-    const { sizes, gpu } = this.#parts;
+    const { sizes, gpu, config } = this.#parts;
     const { rows } = sizes;
-    const mse_loss = s.error / rows;
-    // The auxiliary error already carries the loss's factor once.
-    const aux_loss = s.aux_scale > 0 ? s.aux_error / s.aux_scale / rows : 0;
+    const l0 = s.n_active / rows;
+    const quadratic = sizes.base === "jumprelu" && config.jumprelu_sparsity_loss_mode === "quadratic";
+    const penalty = quadratic ? (l0 / config.target_l0! - 1) ** 2 : s.sparsity / rows;
+    const mse_loss = s.mse / rows;
+    const sparsity_loss = s.coefficient * penalty;
+    const aux_loss = (s.auxiliary + config.pre_act_loss_coefficient * s.pre_act) / rows;
     return {
       step,
       tokens: step * rows,
-      loss: mse_loss + aux_loss,
+      loss: mse_loss + sparsity_loss + aux_loss,
       mse_loss,
+      sparsity_loss,
       aux_loss,
-      l0: s.active / rows,
-      explained_variance: 1 - s.error_deviation / s.x_deviation,
-      fvu: s.error / s.x_deviation,
+      l0,
+      explained_variance: 1 - s.error_deviation / s.y_deviation,
+      fvu: s.error / s.y_deviation,
       dead_features: s.n_dead,
       grad_norm: s.grad_norm,
       lr,
+      sparsity_coefficient: s.coefficient,
       tokens_per_second: this.#throughput.stepsPerSecond * rows,
       gpu_bytes: gpu.ledger.used,
     };
@@ -247,11 +331,16 @@ export class TopkTrainer implements Trainer {
   }
 }
 
-/** Block sums f32 [blocks, 4·stride] to column sums [d_in]. */
-function addBlocks(sums: Float32Array, { d_in, stride }: TopkSizes): Float64Array {
-  const total = new Float64Array(d_in);
-  for (let start = 0; start < sums.length; start += 4 * stride) {
-    for (let i = 0; i < d_in; i++) total[i]! += sums[start + i]!;
-  }
+/** 1 / (1 − (1 − r)^t): what the running mean of the smallest kept activation lacks after t steps; 0 before any. */
+function thresholdScale({ topk_threshold_lr: rate }: TrainingConfig, steps: number): number {
+  return steps === 0 ? 0 : 1 / (1 - (1 - rate) ** steps);
+}
+
+/** Block sums f32 [blocks, 4·stride] to column sums of all padded columns. */
+function addBlocks(sums: Float32Array, { stride_out }: StepSizes): Float64Array {
+  const total = new Float64Array(4 * stride_out);
+  sums.forEach((sum, i) => {
+    total[i % total.length]! += sum;
+  });
   return total;
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { geometricMedian } from "../../gpu/sae/initialize.ts";
+import { geometricMedian } from "../../gpu/sae/normalization.ts";
 import { RandomStream } from "../../gpu/sae/random.ts";
 
 test("the geometric median of a line's points is their median", () => {

@@ -7,6 +7,8 @@
 //   multi        region 0: e, 1: e + e₄/8, 2: e₄/8, with e₄ the error of the whole list, e that of the features in plane 0
 //   gated        region 0: e, 1: the gate's error e_a
 //   aux          the dead features explain the residual −e_g: scale · (Σ z_i W_dec[i] + e_g), at shape.region
+// Columns that a lane sums in one walk over the features.
+import constants::TILE;
 import constants::WORKGROUP;
 @if(aux) import package::control::Control;
 import package::grid::group_number;
@@ -49,9 +51,6 @@ struct Shape {
 // b_gate, b_mag, r_mag.
 @if(gated) @group(0) @binding(11) var<storage, read> parameters: array<f32>;
 
-// Columns that a lane sums in one walk over the features.
-const TILE = 4u;
-
 fn row_of(f: u32, c: u32) -> vec4f {
   @if(half) {
     return from_half(W_dec[f * shape.stride + c]);
@@ -87,12 +86,12 @@ fn main(
   let last = shape.stride - 1u;
   let row = token * shape.stride;
 
-  for (var first = lane; first < shape.stride; first += TILE * u32(WORKGROUP)) {
-    var c: array<u32, TILE>;
-    var sums: array<vec4f, TILE>;
+  for (var first = lane; first < shape.stride; first += u32(TILE) * u32(WORKGROUP)) {
+    var c: array<u32, u32(TILE)>;
+    var sums: array<vec4f, u32(TILE)>;
     // The gate's sum (gated), or that of the features beyond the k largest (multi).
-    @if(gated || multi) var others: array<vec4f, TILE>;
-    for (var q = 0u; q < TILE; q++) {
+    @if(gated || multi) var others: array<vec4f, u32(TILE)>;
+    for (var q = 0u; q < u32(TILE); q++) {
       c[q] = min(first + q * u32(WORKGROUP), last);
       sums[q] = start(row, token, c[q]);
       @if(gated) {
@@ -119,14 +118,14 @@ fn main(
       @if(gated) let value = max(raw * gain + parameters[shape.feature_stride + f], 0.0);
       @if(nested) {
         while (f >= width_of(level)) {
-          for (var q = 0u; q < TILE; q++) {
+          for (var q = 0u; q < u32(TILE); q++) {
             put(shape.levels - 1u - level, row, first, q, sums[q]);
           }
           level++;
         }
       }
       @if(multi) let main = ((words[(token / 32u) * shape.d_sae + f] >> bit) & 1u) == 1u;
-      for (var q = 0u; q < TILE; q++) {
+      for (var q = 0u; q < u32(TILE); q++) {
         let w = row_of(f, c[q]);
         @if(multi) {
           if (main) {
@@ -143,7 +142,7 @@ fn main(
         }
       }
     }
-    for (var q = 0u; q < TILE; q++) {
+    for (var q = 0u; q < u32(TILE); q++) {
       @if(aux) {
         put(shape.region, row, first, q, control.aux[shape.level].scale * sums[q]);
       }

@@ -39,15 +39,16 @@ const TWO_TO_MINUS_32 = 2.3283064365386963e-10;
 
 @group(0) @binding(0) var<uniform> batch: Batch;
 @group(0) @binding(1) var<storage, read> features: array<Feature>;
-// L [n_features, rank].
-@group(0) @binding(2) var<storage, read> loadings: array<f32>;
-// u [rows, rank].
+// L [n_features, rank], rank rounded up to fours with zeros.
+@group(0) @binding(2) var<storage, read> loadings: array<vec4f>;
+// u [rows, rank], in the same fours.
 @group(0) @binding(3) var<storage, read_write> factors: array<f32>;
+@group(0) @binding(10) var<storage, read> causes: array<vec4f>;
 // a before the hierarchy, [rows, n_features].
 @group(0) @binding(4) var<storage, read_write> drawn: array<f32>;
 // a, [rows, n_features].
 @group(0) @binding(5) var<storage, read_write> gated: array<f32>;
-// Which features of `drawn` fire, a bit each, [rows, ceil(n_features / 32)].
+// Which features fire, a bit each, [rows, ceil(n_features / 32)]: of `drawn`, and after `gate` of `gated`.
 @group(0) @binding(6) var<storage, read_write> firing: array<u32>;
 @group(0) @binding(7) var<storage, read> activations: array<f32>;
 // b, then D, columns rounded up to a multiple of 16.
@@ -75,10 +76,15 @@ fn random(row: u32, series: u32) -> vec4u {
   return pcg4d(vec4u(lo, hi, series, batch.key));
 }
 
+// Chance that a normal number's size and sign are beyond those that the bits stand for, sign aside; at most 1/2.
+fn upper_tail(bits: u32) -> f32 {
+  return (f32(bits & 0x7fffffffu) + 0.5) * TWO_TO_MINUS_32;
+}
+
 // Inverse normal distribution, AS 241 PPND7 (Wichura 1988); the top bit is the sign, the rest the tail probability.
 // An own polynomial, because the precision of cos() that Box-Muller needs differs from adapter to adapter.
 fn normal(bits: u32) -> f32 {
-  let tail = (f32(bits & 0x7fffffffu) + 0.5) * TWO_TO_MINUS_32;
+  let tail = upper_tail(bits);
   let q = 0.5 - tail;
   var magnitude: f32;
   if (q <= 0.425) {
@@ -108,8 +114,9 @@ fn draw_factors(
   if (index >= batch.rows * batch.rank) {
     return;
   }
-  let words = random(index / batch.rank, FACTOR_SERIES | (index % batch.rank));
-  factors[index] = normal(words.x);
+  let row = index / batch.rank;
+  let cause = index % batch.rank;
+  factors[row * 4u * rank_quads() + cause] = normal(random(row, FACTOR_SERIES | cause).x);
 }
 
 fn magnitude(feature: Feature, bits: u32) -> f32 {
@@ -135,7 +142,7 @@ fn draw(
     let i = first + bit;
     let random_words = random(row, i);
     @if(correlated)
-    let on = latent(row, i, random_words.x) > features[i].threshold;
+    let on = passes(row, i, random_words.x);
     @if(!correlated)
     let on = random_words.x < features[i].fire_below;
     var a = 0.0;
@@ -148,14 +155,24 @@ fn draw(
   firing[index] = fires;
 }
 
-// The feature's Gaussian: its share of the hidden causes and its own part.
+fn rank_quads() -> u32 {
+  return (batch.rank + 3u) / 4u;
+}
+
+// Whether the feature's Gaussian, its share of the hidden causes and its own part, is above its threshold.
 @if(correlated)
-fn latent(row: u32, i: u32, bits: u32) -> f32 {
-  var g = features[i].residual * normal(bits);
-  for (var r = 0u; r < batch.rank; r++) {
-    g += loadings[i * batch.rank + r] * factors[row * batch.rank + r];
+fn passes(row: u32, i: u32, bits: u32) -> bool {
+  var shared_part = 0.0;
+  for (var r = 0u; r < rank_quads(); r++) {
+    shared_part += dot(loadings[i * rank_quads() + r], causes[row * rank_quads() + r]);
   }
-  return g;
+  let own = features[i].residual;
+  let needed = (features[i].threshold - shared_part) / own;
+  // P(X > x) <= exp(-x²/2)/2 for x >= 0 settles most draws without their quantile.
+  if (needed > 0.0 && (bits >= 0x80000000u || upper_tail(bits) > 0.501 * exp(-0.5 * needed * needed))) {
+    return false;
+  }
+  return shared_part + own * normal(bits) > features[i].threshold;
 }
 
 // Of the siblings that fire, the one with the largest random word stays; the first of equals.
@@ -180,34 +197,54 @@ fn gate(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  let words = (batch.n_features + 31u) / 32u;
   let index = flat_index(group, groups, lane);
-  if (index >= batch.rows * batch.n_features) {
+  if (index >= batch.rows * words) {
     return;
   }
-  let row = index / batch.n_features;
-  var i = index % batch.n_features;
-  var a = drawn[index];
-  while (a > 0.0) {
-    let parent = features[i].parent;
-    if (parent == NO_PARENT) {
-      break;
+  let row = index / words;
+  let first = (index % words) * 32u;
+  let count = min(32u, batch.n_features - first);
+  let fires = firing[index];
+  var left = 0u;
+  for (var bit = 0u; bit < count; bit++) {
+    var a = 0.0;
+    if (((fires >> bit) & 1u) != 0u && has_ancestors(row, first + bit)) {
+      a = surviving(row, first + bit);
+      left |= select(0u, 1u << bit, a > 0.0);
     }
+    gated[row * batch.n_features + first + bit] = a;
+  }
+  firing[index] = left;
+}
+
+// Whether every ancestor was drawn. Most children are, and most of their roots are not, so this settles most of them.
+fn has_ancestors(row: u32, feature: u32) -> bool {
+  for (var i = features[feature].parent; i != NO_PARENT; i = features[i].parent) {
+    if (drawn[row * batch.n_features + i] <= 0.0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// What siblings and parents leave of a feature whose ancestors were drawn.
+fn surviving(row: u32, feature: u32) -> f32 {
+  var i = feature;
+  var a = drawn[row * batch.n_features + i];
+  while (features[i].parent != NO_PARENT) {
     @if(exclusive) {
       if (!wins(row, i)) {
-        a = 0.0;
-        break;
+        return 0.0;
       }
     }
-    let above = drawn[row * batch.n_features + parent];
+    let parent = features[i].parent;
     @if(scaled) {
-      a *= above / features[parent].mean;
-    }
-    if (above <= 0.0) {
-      a = 0.0;
+      a *= drawn[row * batch.n_features + parent] / features[parent].mean;
     }
     i = parent;
   }
-  gated[index] = a;
+  return a;
 }
 
 @compute @workgroup_size(WORKGROUP)

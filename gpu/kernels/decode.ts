@@ -1,7 +1,8 @@
 import { bind } from "../device/bind.ts";
 import type { Dispatch } from "../device/dispatch.ts";
+import type { Capabilities } from "../device/gpu.ts";
 import { widthWords } from "./control.ts";
-import { type PlanContext, rowLanes, spread } from "./grid.ts";
+import { type PlanContext, spread } from "./grid.ts";
 
 /** Which errors a step takes gradients against (shaders/decode.wgsl). */
 export type ErrorRegions = "plain" | "nested" | "multi" | "gated";
@@ -65,7 +66,7 @@ export async function planDecode(
       add_b_dec: main.b_dec !== null,
       skip: main.skipped !== null,
     },
-    constants: { WORKGROUP: rowLanes(gpu.capabilities) },
+    constants: tileOf(shape, gpu.capabilities),
   });
   return {
     label: "decode",
@@ -99,7 +100,7 @@ export async function planAuxDecode(
   const pipeline = await gpu.pipelines.compute({
     shader: "decode",
     conditions: { aux: true, half: shape.half },
-    constants: { WORKGROUP: rowLanes(gpu.capabilities) },
+    constants: tileOf(shape, gpu.capabilities),
   });
   return {
     label: "aux/decode",
@@ -115,6 +116,15 @@ export async function planAuxDecode(
     ]),
     ...cost(context, shape),
   };
+}
+
+/**
+ * Lanes of a workgroup, and columns that each sums in one walk over the features. A CPU adapter runs four lanes at once
+ * and pays for every walk; hardware keeps its lanes busy with columns.
+ */
+function tileOf({ stride }: DecodeShape, { software }: Capabilities): { WORKGROUP: number; TILE: number } {
+  const lanes = software ? 4 : 64;
+  return { WORKGROUP: lanes, TILE: Math.min(8, Math.ceil(stride / lanes)) };
 }
 
 function uniform({ uniforms }: PlanContext, shape: DecodeShape, level: number, region: number) {

@@ -3,7 +3,7 @@ import { saeTensor } from "./sae-shapes.ts";
 
 /*
  * Rewriting an SAE into another that computes the same function. Numbers are combined in float64 and rounded to float32
- * once. With per-token normalisation, everything here happens inside it: x is x̃ then.
+ * once.
  */
 
 /** The affine map an SAE was trained behind: on x' = input_scale (x − input_mean), for y' = output_scale (y − output_mean). */
@@ -23,6 +23,7 @@ export interface Normalization {
  *   otherwise                       W_enc' = s_in W_enc   b' = b − s_in mean_in W_enc    b_dec' = b_dec / s_out + mean_out
  *   and always                      W_dec' = W_dec / s_out   W_skip' = W_skip s_in / s_out   b_dec' −= W_skip' mean_in
  * b is b_enc, or for gated b_gate, and b_mag with its shift times exp(r_mag). Thresholds stand: z does not change.
+ * Throws `RangeError` for numbers that do not fit, and before per-token normalisation for any but 1 and 0.
  */
 export function foldNormalization(sae: Sae, normalization: Normalization): Sae {
   checkNormalization(sae, normalization);
@@ -99,7 +100,7 @@ function withUnitRows(sae: Sae): Sae {
 }
 
 function checkNormalization({ config }: Sae, normalization: Normalization): void {
-  const { d_in, d_out, n_hook_points } = config;
+  const { d_in, d_out, n_hook_points, normalize_activations } = config;
   const { input_scale, input_mean, output_scale, output_mean } = normalization;
   const scales = [input_scale, output_scale];
   if (
@@ -114,6 +115,14 @@ function checkNormalization({ config }: Sae, normalization: Normalization): void
   if (input_mean.length !== d_in || output_mean.length !== d_out) {
     throw new RangeError(
       `Means of ${input_mean.length} and ${output_mean.length} numbers do not fit ${d_in} and ${d_out} columns.`,
+    );
+  }
+  const identity =
+    scales.flat().every((scale) => scale === 1) &&
+    [input_mean, output_mean].every((mean) => !mean.some(Boolean));
+  if (normalize_activations !== "none" && !identity) {
+    throw new RangeError(
+      `What comes before ${normalize_activations} cannot be folded into weights behind it.`,
     );
   }
 }

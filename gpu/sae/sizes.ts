@@ -144,5 +144,4 @@ export function weightSizes(sizes: StepSizes) {
     W_skip: skip ? 4 * stride_out * stride_in : 0,
   };
 }
-export type WeightName = keyof ReturnType<typeof weightSizes>;
 export const weightNames = ["W_enc", "W_dec", "feature_parameters", "b_dec", "W_skip"] as const;

@@ -7,12 +7,7 @@ function segment({ config, output }: Problem): number {
   return config.architecture === "crosscoder" ? config.d_in : output;
 }
 
-/** ‖W_dec[i]‖, [d_sae]: whole rows, by which features are ranked. */
-export function rowNorms(problem: Problem): Float64Array {
-  return segmentNorms(problem, problem.output);
-}
-
-/** N_i of every penalty, [d_sae]: ‖W_dec[i]‖, for a crosscoder the sum of its hook points' norms. */
+/** N_i of every penalty, by which features are also ranked, [d_sae]: ‖W_dec[i]‖, for a crosscoder the sum of its hook points' norms. */
 export function penaltyNorms(problem: Problem): Float64Array {
   return segmentNorms(problem, segment(problem));
 }

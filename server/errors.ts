@@ -1,4 +1,4 @@
-/** One thing wrong with an input, at the path of the field to change (`name`, `config.k`, `source.activation_set_id`). */
+/** One thing wrong with an input, at the path of the field to change (`name`, `config.k`, `source.activation_set_ids.0`). */
 export interface Fault {
   path: string;
   message: string;
@@ -27,7 +27,7 @@ export class ServiceError extends Error {
 
 export class NotFoundError extends ServiceError {
   override readonly name = "NotFoundError";
-  constructor(what: "run" | "activation set", id: string) {
+  constructor(what: "run" | "activation set" | "SAE" | "evaluation", id: string) {
     super("not_found", `There is no ${what} ${id}; it may have been deleted.`);
   }
 }

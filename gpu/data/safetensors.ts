@@ -1,4 +1,5 @@
 import { float32FromBf16, float32FromF16, float32FromF32 } from "./float16.ts";
+import { nestsDeeperThan } from "./json-depth.ts";
 
 /**
  * The safetensors format (huggingface.co/docs/safetensors): u64 little-endian header length, JSON header, tensors.
@@ -27,6 +28,12 @@ export type Dtype = keyof typeof dtypeBytes;
 
 /** Longest header that is read; the reference implementation's limit. */
 const maxHeaderBytes = 100_000_000;
+
+/** Deepest nesting of a header that is parsed; the format itself nests to 3. */
+const maxHeaderDepth = 8;
+
+/** Most bytes of one tensor that are held in memory at once: no engine has longer typed arrays everywhere. */
+const maxTensorBytes = 2 ** 32 - 8;
 
 /** A file that is not, or not safely, a safetensors file; the message says what is wrong with it. */
 export class SafetensorsError extends Error {
@@ -90,8 +97,12 @@ function parseHeader(bytes: Uint8Array): [string, unknown][] {
   let parsed: unknown;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    if (nestsDeeperThan(text, maxHeaderDepth)) {
+      throw new SafetensorsError("The header is nested too deeply; this is not a safetensors file.");
+    }
     parsed = JSON.parse(text);
   } catch (cause) {
+    if (cause instanceof SafetensorsError) throw cause;
     throw new SafetensorsError("The header is not JSON; this is not a safetensors file.", { cause });
   }
   if (!isRecord(parsed)) throw new SafetensorsError("The header is not a JSON object.");
@@ -207,6 +218,7 @@ export async function readFloats(
   count = info.bytes / dtypeBytes[info.dtype],
 ): Promise<Float32Array<ArrayBuffer>> {
   const convert = floatReader(info);
+  checkSize(info, 4 * count);
   return convert(await readElements(source, info, start, count));
 }
 
@@ -219,11 +231,19 @@ function floatReader({ name, dtype }: TensorInfo): (bytes: Uint8Array) => Float3
   );
 }
 
+function checkSize({ name }: TensorInfo, bytes: number): void {
+  if (bytes <= maxTensorBytes) return;
+  throw new SafetensorsError(
+    `Tensor ${quoted(name)} takes ${bytes} bytes in memory; ${maxTensorBytes} is the most that is read at once.`,
+  );
+}
+
 /** All of a U32 tensor. */
 export async function readWords(source: ByteSource, info: TensorInfo): Promise<Uint32Array<ArrayBuffer>> {
   if (info.dtype !== "U32") {
     throw new SafetensorsError(`Tensor ${quoted(info.name)} is ${info.dtype}, not U32.`);
   }
+  checkSize(info, info.bytes);
   const bytes = await readElements(source, info, 0, info.bytes / 4);
   const words = new Uint32Array(info.bytes / 4);
   new Uint8Array(words.buffer).set(bytes);
@@ -252,28 +272,47 @@ export interface NamedTensor {
 }
 
 /**
- * A safetensors file in pieces to be written one after the other: the header, padded with spaces to a multiple of 8,
- * then the tensors' own memory (not copied), in the order given. Equal input gives equal bytes.
+ * A safetensors file in pieces to be written one after the other: the header, then the tensors' own memory (not copied),
+ * in the order given. Equal input gives equal bytes.
  */
 export function safetensorsPieces(
   tensors: readonly NamedTensor[],
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array[] {
-  const names = new Set<string>(["__metadata__"]);
-  const entries: string[] = metadata ? [`"__metadata__":${JSON.stringify(metadata)}`] : [];
-  let end = 0;
   for (const { name, shape, data } of tensors) {
-    if (names.has(name)) throw new SafetensorsError(`Tensor ${quoted(name)} cannot be written twice.`);
-    names.add(name);
-    const elements = shape.reduce((product, extent) => product * extent, 1);
-    if (elements !== data.length) {
+    if (elements(shape) !== data.length) {
       throw new SafetensorsError(
         `Tensor ${quoted(name)} of shape [${shape.join(", ")}] has ${data.length} elements.`,
       );
     }
+  }
+  const described = tensors.map(({ name, shape, data }) => ({
+    name,
+    shape,
+    dtype: data instanceof Float32Array ? ("F32" as const) : ("U32" as const),
+  }));
+  return [
+    safetensorsHeader(described, metadata),
+    ...tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
+  ];
+}
+
+/**
+ * What stands before the tensors' bytes, which follow in this order without gaps, padded with spaces to a multiple of 8;
+ * for tensors that are written as they are made.
+ */
+export function safetensorsHeader(
+  tensors: readonly { name: string; shape: readonly number[]; dtype: Dtype }[],
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array {
+  const names = new Set<string>(["__metadata__"]);
+  const entries: string[] = metadata ? [`"__metadata__":${JSON.stringify(metadata)}`] : [];
+  let end = 0;
+  for (const { name, shape, dtype } of tensors) {
+    if (names.has(name)) throw new SafetensorsError(`Tensor ${quoted(name)} cannot be written twice.`);
+    names.add(name);
     const begin = end;
-    end += data.byteLength;
-    const dtype: Dtype = data instanceof Float32Array ? "F32" : "U32";
+    end += elements(shape) * dtypeBytes[dtype];
     entries.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`);
   }
   const json = new TextEncoder().encode(`{${entries.join(",")}}`);
@@ -281,8 +320,9 @@ export function safetensorsPieces(
   const header = new Uint8Array(8 + padded).fill(0x20, 8);
   new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
   header.set(json, 8);
-  return [
-    header,
-    ...tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
-  ];
+  return header;
+}
+
+function elements(shape: readonly number[]): number {
+  return shape.reduce((product, extent) => product * extent, 1);
 }

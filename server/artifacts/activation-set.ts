@@ -2,18 +2,16 @@ import { createHash, type Hash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
-import { float32FromBf16, float32FromF16, float32FromF32 } from "../../gpu/data/float16.ts";
-import {
-  type ByteSource,
-  readSafetensorsHeader,
-  SafetensorsError,
-  type SafetensorsHeader,
-  type TensorInfo,
-} from "../../gpu/data/safetensors.ts";
+import { type ByteSource, readSafetensorsHeader, SafetensorsError } from "../../gpu/data/safetensors.ts";
 import type { RowReader } from "../../gpu/data/shuffle.ts";
-import { ServiceError } from "../errors.ts";
+import {
+  ActivationSetError,
+  type ActivationTensor,
+  chooseTensor,
+  openSafetensors,
+  toFloat32,
+} from "./activation-tensor.ts";
 import { writeFolder } from "./atomic-folder.ts";
-import { type FileSource, openFile } from "./file-source.ts";
 
 /**
  * An activation set: `activations.bin`, rows of numbers without a header, and `manifest.json`.
@@ -41,15 +39,7 @@ const manifestSchema = z.strictObject({
   norm_of_mean: z.number().min(0),
 });
 export type ActivationSetManifest = z.output<typeof manifestSchema>;
-
-/** Input that cannot become an activation set, or a set on disk that cannot be used; the message says why. */
-export class ActivationSetError extends ServiceError {
-  override readonly name = "ActivationSetError";
-  constructor(message: string, cause?: unknown) {
-    const faults = [{ path: "path", message }];
-    super("invalid", message, cause === undefined ? { faults } : { faults, cause });
-  }
-}
+export { ActivationSetError };
 
 const dataFile = "activations.bin";
 const manifestFile = "manifest.json";
@@ -102,7 +92,7 @@ export async function importActivationSet(options: ImportOptions): Promise<Activ
           format_version: 1,
           n_tokens: tensor.n_tokens,
           d_in: tensor.d_in,
-          dtype: tensor.stored,
+          dtype: storedDtype(tensor.dtype),
           bytes: stored.bytes,
           sha256: stored.sha256,
           source_file_name: name,
@@ -122,7 +112,7 @@ export async function importActivationSet(options: ImportOptions): Promise<Activ
         await writer.file(manifestFile, [new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)]);
         return manifest;
       },
-      tensor.n_tokens * tensor.d_in * storedBytes[tensor.stored],
+      tensor.n_tokens * tensor.d_in * storedBytes[storedDtype(tensor.dtype)],
     );
     return result;
   } catch (error) {
@@ -133,63 +123,10 @@ export async function importActivationSet(options: ImportOptions): Promise<Activ
   }
 }
 
-async function openSafetensors(file: string, name: string): Promise<FileSource> {
-  try {
-    return await openFile(file);
-  } catch (error) {
-    throw new ActivationSetError(
-      `${name} cannot be read: ${error instanceof Error ? error.message : error}.`,
-      error,
-    );
-  }
-}
-
 const storedBytes = { float16: 2, float32: 4 } as const;
 
-interface ChosenTensor {
-  info: TensorInfo;
-  dtype: ActivationSetManifest["source_dtype"];
-  stored: ActivationSetManifest["dtype"];
-  n_tokens: number;
-  d_in: number;
-}
-
-/** How a dtype is read and what of it is kept; null for a dtype that holds no activations. */
-function floatDtype(info: TensorInfo): ChosenTensor["dtype"] | null {
-  return info.dtype === "F32" || info.dtype === "F16" || info.dtype === "BF16" ? info.dtype : null;
-}
-
-function chooseTensor(header: SafetensorsHeader, wanted: string | undefined, file: string): ChosenTensor {
-  const all = [...header.tensors.values()];
-  const candidates = all.filter((info) => info.shape.length === 2 && floatDtype(info) !== null);
-  const found = wanted
-    ? all.filter((info) => info.name === wanted)
-    : header.tensors.has("activations")
-      ? all.filter((info) => info.name === "activations")
-      : candidates;
-  const [info] = found;
-  if (!info || found.length > 1) {
-    const list = all.slice(0, 10).map((one) => `${one.name} ${one.dtype} [${one.shape.join(", ")}]`);
-    const sought = wanted
-      ? `no tensor "${wanted}"`
-      : found.length > 1
-        ? "several tensors that could be the activations; name one"
-        : "no tensor of activations [n_tokens, d_in]";
-    throw new ActivationSetError(`${file} has ${sought}. It holds: ${list.join("; ") || "nothing"}.`);
-  }
-  const dtype = floatDtype(info);
-  const [n_tokens, d_in] = info.shape;
-  if (dtype === null || info.shape.length !== 2 || n_tokens === undefined || d_in === undefined) {
-    throw new ActivationSetError(
-      `${file}: "${info.name}" is ${info.dtype} [${info.shape.join(", ")}]; activations are F32, F16 or BF16 [n_tokens, d_in].`,
-    );
-  }
-  if (n_tokens < 1 || d_in < 1 || d_in > 65_536) {
-    throw new ActivationSetError(
-      `${file}: "${info.name}" is [${n_tokens}, ${d_in}]; there must be a token, and d_in must be 1 to 65536.`,
-    );
-  }
-  return { info, dtype, stored: dtype === "F16" ? "float16" : "float32", n_tokens, d_in };
+function storedDtype(dtype: ActivationTensor["dtype"]): ActivationSetManifest["dtype"] {
+  return dtype === "F16" ? "float16" : "float32";
 }
 
 interface Statistics {
@@ -238,7 +175,7 @@ function summarize({ rows, sum, norms }: Statistics) {
  */
 async function* convert(
   source: ByteSource,
-  tensor: ChosenTensor,
+  tensor: ActivationTensor,
   statistics: Statistics,
   wholeFile: Hash,
   step: (tokens: number) => void,
@@ -273,11 +210,6 @@ async function hashOnly(source: ByteSource, from: number, to: number, wholeFile:
   for (let offset = from; offset < to; offset += chunkBytes) {
     wholeFile.update(await source.read(offset, Math.min(chunkBytes, to - offset)));
   }
-}
-
-function toFloat32(dtype: ChosenTensor["dtype"], bytes: Uint8Array): Float32Array<ArrayBuffer> {
-  if (dtype === "F16") return float32FromF16(bytes);
-  return dtype === "BF16" ? float32FromBf16(bytes) : float32FromF32(bytes);
 }
 
 /** An activation set open for reading; close it. */

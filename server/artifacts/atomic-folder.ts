@@ -144,7 +144,7 @@ async function checkSpace(folder: string, wanted: number): Promise<void> {
   const megabytes = (bytes: number) => `${Math.ceil(bytes / 1e6).toLocaleString("en")} MB`;
   throw new StorageError(
     "disk_full",
-    `${megabytes(wanted)} are needed in ${folder}, but its disk has ${megabytes(free)} free. Free some space, or move FACET_HOME to a larger disk, and try again.`,
+    `${megabytes(wanted)} are needed in ${folder}, but its disk has ${megabytes(free)} free. Free some space, or use a folder on a larger disk (the studio's is FACET_HOME), and try again.`,
   );
 }
 

@@ -10,7 +10,8 @@ import {
   type TensorInfo,
 } from "../../gpu/data/safetensors.ts";
 import { type TrainingConfig, trainingConfigSchema } from "../../gpu/sae/config.ts";
-import type { StateTensor, TrainerState } from "../../gpu/sae/trainer.ts";
+import type { StateTensor } from "../../gpu/sae/sae.ts";
+import type { TrainerState } from "../../gpu/sae/trainer.ts";
 import { ServiceError } from "../errors.ts";
 import { type WrittenFolder, writeFolder } from "./atomic-folder.ts";
 import { hashSource, openFile } from "./file-source.ts";
@@ -30,13 +31,15 @@ export class CheckpointDamagedError extends ServiceError {
 const stateFile = "state.safetensors";
 const manifestFile = "manifest.json";
 
+/** 1 held TopK's tensors alone, and their scale in the manifest. */
+const formatVersion = 2;
+
 const manifestSchema = z.strictObject({
-  format_version: z.literal(1),
+  format_version: z.literal(formatVersion),
   facet_version: z.string(),
   /** Adapter it was written on; another one goes on from it, though not bit for bit. */
   adapter: z.string(),
   step: z.number().int().min(0),
-  activation_scale: z.number().positive(),
   config: trainingConfigSchema,
   files: z.array(z.strictObject({ name: z.string(), bytes: z.number().int().min(0), sha256: z.string() })),
   /** SHA-256 over this manifest's JSON without this key. */
@@ -61,11 +64,10 @@ export async function writeCheckpoint(
     async (writer) => {
       const written = await writer.file(stateFile, pieces);
       const body = {
-        format_version: 1,
+        format_version: formatVersion,
         facet_version: about.facet_version,
         adapter: about.adapter,
         step: state.step,
-        activation_scale: state.activation_scale,
         config: about.config,
         files: [written],
       };
@@ -106,7 +108,7 @@ export async function readCheckpoint(
       for (const [name, info] of header.tensors) tensors[name] = await read(info);
       return {
         manifest,
-        state: { step: manifest.step, activation_scale: manifest.activation_scale, tensors },
+        state: { step: manifest.step, tensors },
       };
     } finally {
       await source.close();
@@ -125,8 +127,8 @@ async function readManifest(folder: string): Promise<CheckpointManifest> {
     throw new CheckpointDamagedError(folder, `${manifestFile} cannot be read (${words(error)}).`, error);
   }
   const version = z.object({ format_version: z.number() }).safeParse(parsed);
-  if (version.success && version.data.format_version !== 1) {
-    const why = `it has format ${version.data.format_version}, written by another version of Facet; this one reads format 1.`;
+  if (version.success && version.data.format_version !== formatVersion) {
+    const why = `it has format ${version.data.format_version}, written by another version of Facet; this one reads format ${formatVersion}. Go on with that version, or begin the run anew.`;
     throw new CheckpointDamagedError(folder, why);
   }
   const manifest = manifestSchema.safeParse(parsed);

@@ -42,7 +42,8 @@ async function readExactly(
 ): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
   for (let done = 0; done < length; ) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+    // Node passes the length on as a signed 32-bit number.
+    const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 30), offset + done);
     if (bytesRead === 0) throw new FileCutError(file, offset + done);
     done += bytesRead;
   }

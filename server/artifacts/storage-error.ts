@@ -20,20 +20,20 @@ export function storageError(folder: string, cause: unknown): unknown {
     case "EDQUOT":
       return new StorageError(
         "disk_full",
-        `The disk that holds ${folder} is full; nothing was kept of what was being written. Free some space, or move FACET_HOME to a larger disk, and try again.`,
+        `The disk that holds ${folder} is full; nothing was kept of what was being written. Free some space, or use a folder on a larger disk (the studio's is FACET_HOME), and try again.`,
         cause,
       );
     case "EROFS":
       return new StorageError(
         "read_only",
-        `${folder} is on a disk mounted read-only. Mount it for writing, or set FACET_HOME to another folder.`,
+        `${folder} is on a disk mounted read-only. Mount it for writing, or use another folder (the studio's is FACET_HOME).`,
         cause,
       );
     case "EACCES":
     case "EPERM":
       return new StorageError(
         "denied",
-        `This user may not write to ${folder}. Change its owner or permissions, or set FACET_HOME to another folder.`,
+        `This user may not write to ${folder}. Change its owner or permissions, or use another folder (the studio's is FACET_HOME).`,
         cause,
       );
     case "EIO":

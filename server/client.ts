@@ -9,6 +9,7 @@ import type { SetDescription } from "./activations/import.ts";
 import type { AppRouter } from "./api/router.ts";
 import type { Fault } from "./errors.ts";
 import { eventSourceWith } from "./event-source.ts";
+import type { WritableFormat } from "./formats/formats.ts";
 
 export interface FacetClientOptions {
   /** Where the studio is, e.g. `http://127.0.0.1:3000`. */
@@ -17,9 +18,9 @@ export interface FacetClientOptions {
   token?: string;
 }
 
-/** What a server that refused an upload says. */
-export class UploadError extends Error {
-  override readonly name = "UploadError";
+/** What a server that refused an upload or a download says. */
+export class RequestError extends Error {
+  override readonly name = "RequestError";
   readonly status: number;
   readonly faults: Fault[];
   constructor(status: number, message: string, faults: Fault[]) {
@@ -47,9 +48,17 @@ export function createFacetClient({ url, token }: FacetClientOptions) {
   });
   return {
     api,
+    /** An SAE's folder in a layout ("saelens", "facet", "sparsify"), as the stream of a zip file. Throws `RequestError`. */
+    async downloadSae(id: string, format: WritableFormat = "saelens"): Promise<ReadableStream<Uint8Array>> {
+      const response = await fetch(`${base}/api/saes/${encodeURIComponent(id)}?format=${format}`, {
+        headers,
+      });
+      if (response.ok && response.body !== null) return response.body;
+      throw refused(response.status, await response.json().catch(() => null));
+    },
     /**
      * Sends a safetensors file and begins its import on the server. `bytes` may be a stream; then give its length,
-     * so that the server can tell a broken upload from a whole one. Throws `UploadError`.
+     * so that the server can tell a broken upload from a whole one. Throws `RequestError`.
      */
     async uploadActivations(
       bytes: Blob | ReadableStream<Uint8Array>,
@@ -66,12 +75,7 @@ export function createFacetClient({ url, token }: FacetClientOptions) {
       });
       const answer: unknown = await response.json().catch(() => null);
       if (response.ok && isIdentified(answer)) return { id: answer.id };
-      const { message, faults } = refusalOf(answer) ?? { message: undefined, faults: [] };
-      throw new UploadError(
-        response.status,
-        message ?? `The server answered ${response.status} to the upload.`,
-        faults,
-      );
+      throw refused(response.status, answer);
     },
   };
 }
@@ -80,7 +84,7 @@ export type FacetClient = ReturnType<typeof createFacetClient>;
 
 /** Everything that is wrong with what was sent, from an error of the client; empty for errors of other kinds. */
 export function faultsOf(error: unknown): Fault[] {
-  if (error instanceof UploadError) return error.faults;
+  if (error instanceof RequestError) return error.faults;
   if (!(error instanceof TRPCClientError)) return [];
   const data: unknown = error.data;
   if (typeof data !== "object" || data === null || !("faults" in data) || !Array.isArray(data.faults))
@@ -94,6 +98,11 @@ function isFault(value: unknown): value is Fault {
 
 function isIdentified(value: unknown): value is { id: string } {
   return typeof value === "object" && value !== null && "id" in value && typeof value.id === "string";
+}
+
+function refused(status: number, answer: unknown): RequestError {
+  const { message, faults } = refusalOf(answer) ?? { message: undefined, faults: [] };
+  return new RequestError(status, message ?? `The server answered ${status}.`, faults);
 }
 
 function refusalOf(value: unknown): { message: string; faults: Fault[] } | null {

@@ -1,4 +1,5 @@
 import type { Gpu } from "../device/gpu.ts";
+import { RowsInOrder } from "./rows-in-order.ts";
 import { type RowReader, RowsInMemory, RowsInWindows, type ShuffledRows } from "./shuffle.ts";
 import type { ActivationSource, BatchStream, OpenSource } from "./source.ts";
 
@@ -9,19 +10,24 @@ const defaultBudgetBytes = 512 * 2 ** 20;
  * to end, so every row comes once per epoch and a batch that ends one epoch begins the next. A set that fits the memory
  * budget is shuffled whole; a larger one in windows of random blocks (`RowsInWindows`).
  * Evaluation: rows in steps of about 0.618·n_rows, which any number of tokens spreads evenly over the set.
+ * With `shuffle: false` both streams take the rows as they are stored, from the first on, again and again.
  */
 export class StoredSource implements ActivationSource {
   readonly d_in: number;
   readonly n_tokens: number;
   readonly #rows: ShuffledRows;
+  readonly #shuffle: boolean;
   readonly #step: number;
 
-  constructor(reader: RowReader, options: { seed: number; memoryBudgetBytes?: number }) {
-    const { seed, memoryBudgetBytes = defaultBudgetBytes } = options;
+  constructor(reader: RowReader, options: { seed: number; memoryBudgetBytes?: number; shuffle?: boolean }) {
+    const { seed, memoryBudgetBytes = defaultBudgetBytes, shuffle = true } = options;
     this.d_in = reader.d_in;
     this.n_tokens = reader.n_rows;
     const fits = reader.n_rows * reader.d_in * 4 <= memoryBudgetBytes;
-    this.#rows = fits ? new RowsInMemory(reader, seed) : new RowsInWindows(reader, seed, memoryBudgetBytes);
+    if (!shuffle) this.#rows = new RowsInOrder(reader);
+    else if (fits) this.#rows = new RowsInMemory(reader, seed);
+    else this.#rows = new RowsInWindows(reader, seed, memoryBudgetBytes);
+    this.#shuffle = shuffle;
     this.#step = coprimeStep(reader.n_rows);
   }
 
@@ -38,7 +44,7 @@ export class StoredSource implements ActivationSource {
   /** Rows of a batch, f32 [rows, d_in], into `out`. */
   async batch(stream: BatchStream, batch: number, out: Float32Array): Promise<void> {
     const first = (batch * out.length) / this.d_in;
-    if (stream === "training") return this.#rows.gather(first, out);
+    if (stream === "training" || !this.#shuffle) return this.#rows.gather(first, out);
     let row = Number((BigInt(first) * BigInt(this.#step)) % BigInt(this.n_tokens));
     const chosen = Float64Array.from({ length: out.length / this.d_in }, () => {
       const here = row;

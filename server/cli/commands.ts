@@ -1,11 +1,22 @@
 import { parseArgs } from "node:util";
 import { TRPCClientError } from "@trpc/client";
+import { DivergedError, StateMismatchError } from "../../gpu/sae/errors.ts";
 import { createFacetClient, type FacetClient, faultsOf } from "../client.ts";
 import { EnvironmentError, environment, storedToken } from "../environment.ts";
+import { InvalidInputError, ServiceError } from "../errors.ts";
+import { exportTo, importFrom } from "../headless/convert.ts";
+import { evalOptions, evaluate } from "../headless/eval.ts";
+import { exitCode, InterruptedError } from "../headless/exit-code.ts";
+import { helpFor } from "../headless/help.ts";
+import { inspect } from "../headless/inspect.ts";
+import { nearest } from "../headless/nearest.ts";
+import { synth } from "../headless/synth.ts";
+import { train } from "../headless/train.ts";
 import { deleteSet, importSet, listSets } from "./activations.ts";
 import { controlOne, createOne, deleteOne, listAll, showOne, watchRun } from "./runs.ts";
+import { deleteSae, downloadSae, evaluateSae, importSae, listSaes, showSae } from "./saes.ts";
 import { status } from "./status.ts";
-import { UsageError, usage } from "./usage.ts";
+import { UsageError } from "./usage.ts";
 
 /** Where a command writes. */
 export interface Output {
@@ -13,11 +24,12 @@ export interface Output {
   err(line: string): void;
   /** A person watches: lines may be rewritten in place. */
   terminal: boolean;
+  /** Writes over the line that was written so before; "\n" leaves it. Only on a terminal. */
+  rewrite?(line: string): void;
 }
 
-/** A parsed command line: words, options in order, and the client they are for. */
-export interface Invocation {
-  client: FacetClient;
+/** A parsed command line: words, and options in order. */
+export interface LocalInvocation {
   output: Output;
   words: string[];
   /** Values of an option, in order; a flag without a value is "". */
@@ -25,9 +37,30 @@ export interface Invocation {
   json: boolean;
 }
 
-type Command = (invocation: Invocation) => Promise<void>;
+/** The same for a server. */
+export interface Invocation extends LocalInvocation {
+  client: FacetClient;
+}
 
-const commands: Record<string, { words: number; options: readonly string[] | "any"; run: Command }> = {
+interface Command<T, Result> {
+  /** Words after the command's name. */
+  words: number;
+  /** "any": the command itself, or the server, says which there are. */
+  options: readonly string[] | "any";
+  run(invocation: T): Promise<Result>;
+}
+
+/** Commands that work on this machine's files and GPU, and ask no server. They return the exit code. */
+const localCommands: Record<string, Command<LocalInvocation, number>> = {
+  train: { words: 0, options: "any", run: train },
+  eval: { words: 0, options: evalOptions, run: evaluate },
+  inspect: { words: 1, options: [], run: inspect },
+  export: { words: 0, options: ["sae", "format", "out"], run: exportTo },
+  import: { words: 1, options: ["out"], run: importFrom },
+  synth: { words: 0, options: "any", run: synth },
+};
+
+const serverCommands: Record<string, Command<Invocation, void>> = {
   "activations import": {
     words: 1,
     options: ["name", "hook-name", "model-name", "dataset-name", "tensor", "upload"],
@@ -45,39 +78,74 @@ const commands: Record<string, { words: number; options: readonly string[] | "an
   "runs cancel": { words: 1, options: [], run: (invocation) => controlOne(invocation, "cancel") },
   "runs retry": { words: 1, options: [], run: (invocation) => controlOne(invocation, "retry") },
   "runs delete": { words: 1, options: [], run: deleteOne },
+  "saes list": { words: 0, options: ["text", "kind"], run: listSaes },
+  "saes show": { words: 1, options: [], run: showSae },
+  "saes import": { words: 1, options: ["name"], run: importSae },
+  "saes download": { words: 1, options: ["format", "out"], run: downloadSae },
+  "saes evaluate": { words: 1, options: ["set", "tokens"], run: evaluateSae },
+  "saes delete": { words: 1, options: [], run: deleteSae },
   status: { words: 0, options: [], run: status },
 };
 
-const flags = ["json", "help", "upload", "watch"];
-const everywhere = ["url", "token", "json", "help"];
+const flags = ["json", "help", "upload", "watch", "no-shuffle", "train"];
+const everywhere = ["json", "help"];
+const ofServer = ["url", "token"];
 
-/** Runs one command line. Returns the exit code: 0 done, 1 failed, 2 the command line was wrong. */
-export async function runCommand(argv: string[], output: Output): Promise<0 | 1 | 2> {
+/** Runs one command line. Returns the exit code; which there are stands in the usage. */
+export async function runCommand(argv: string[], output: Output): Promise<number> {
+  let local = false;
   try {
     const { words, options } = split(argv);
     if (options.has("help") || words.length === 0) {
-      output.out(usage);
-      return options.has("help") ? 0 : 2;
+      for (const line of helpFor(words)) output.out(line);
+      return options.has("help") ? exitCode.done : exitCode.wrong;
     }
-    const name = commands[words[0]!] === undefined ? words.slice(0, 2).join(" ") : words[0]!;
-    const command = commands[name];
-    if (command === undefined) throw new UsageError(`There is no command “${name}”.`);
+    const all = { ...localCommands, ...serverCommands };
+    const name = all[words[0]!] === undefined ? words.slice(0, 2).join(" ") : words[0]!;
     const rest = words.slice(name.split(" ").length);
-    if (rest.length !== command.words) {
-      throw new UsageError(
-        `“${name}” takes ${command.words === 0 ? "nothing" : "one argument"} after it; ${rest.length === 0 ? "none was" : `${rest.length} were`} given.`,
-      );
+    const json = options.has("json");
+    const localCommand = localCommands[name];
+    local = localCommand !== undefined;
+    if (localCommand !== undefined) {
+      check(name, localCommand, rest, options, everywhere);
+      return await localCommand.run({ output, words: rest, options, json });
     }
-    if (command.options !== "any") {
-      const known = [...command.options, ...everywhere];
-      const unknown = [...options.keys()].filter((key) => !known.includes(key));
-      if (unknown.length > 0) throw new UsageError(`“${name}” has no option --${unknown.join(", --")}.`);
-    }
-    await command.run({ client: connect(options), output, words: rest, options, json: options.has("json") });
-    return 0;
+    const command = serverCommands[name];
+    if (command === undefined) throw new UsageError(noCommand(name, Object.keys(all)));
+    check(name, command, rest, options, [...everywhere, ...ofServer]);
+    await command.run({ client: connect(options), output, words: rest, options, json });
+    return exitCode.done;
   } catch (error) {
-    return report(error, output);
+    return local ? reportLocal(error, output) : report(error, output);
   }
+}
+
+function check(
+  name: string,
+  command: Pick<Command<never, unknown>, "words" | "options">,
+  rest: readonly string[],
+  options: Invocation["options"],
+  everywhere: readonly string[],
+): void {
+  if (rest.length !== command.words) {
+    throw new UsageError(
+      `“${name}” takes ${command.words === 0 ? "nothing" : "one argument"} after it; ${rest.length === 0 ? "none was" : `${rest.length} were`} given.`,
+    );
+  }
+  if (command.options === "any") return;
+  const known = [...command.options, ...everywhere];
+  const unknown = [...options.keys()].filter((key) => !known.includes(key));
+  if (unknown.length === 0) return;
+  const named = unknown.map((key) => {
+    const near = nearest(key, known);
+    return `--${key}${near === null ? "" : ` (did you mean --${near}?)`}`;
+  });
+  throw new UsageError(`“${name}” has no option ${named.join(", ")}.`);
+}
+
+function noCommand(name: string, names: readonly string[]): string {
+  const near = nearest(name, names) ?? nearest(name.split(" ")[0]!, names);
+  return `There is no command “${name}”${near === null ? "." : `; did you mean “${near}”?`}`;
 }
 
 function split(argv: string[]): Pick<Invocation, "words" | "options"> {
@@ -115,7 +183,21 @@ function connect(options: Invocation["options"]): FacetClient {
   return createFacetClient(token === null ? { url } : { url, token });
 }
 
-function report(error: unknown, output: Output): 1 | 2 {
+/** Of a command without a server: what is wrong with the input is told apart from what failed. */
+function reportLocal(error: unknown, output: Output): number {
+  if (error instanceof InvalidInputError) {
+    for (const { path, message } of error.faults) output.err(`${path}: ${message}`);
+    return exitCode.wrong;
+  }
+  if (error instanceof UsageError) return report(error, output);
+  output.err(error instanceof Error ? error.message : String(error));
+  if (error instanceof InterruptedError) return error.exitCode;
+  if (error instanceof DivergedError) return exitCode.diverged;
+  const input = error instanceof ServiceError && (error.code === "invalid" || error.code === "conflict");
+  return input || error instanceof StateMismatchError ? exitCode.wrong : exitCode.failed;
+}
+
+function report(error: unknown, output: Output): number {
   if (error instanceof UsageError) {
     output.err(`${error.message} See npm run facet -- --help`);
     return 2;

@@ -1,5 +1,7 @@
 import type { SyntheticConfigInput } from "../../gpu/data/synthetic.ts";
-import { type TrainingConfigInput, trainingConfigSchema } from "../../gpu/sae/config.ts";
+import { type TrainingConfigInput, trainingConfigOptions } from "../../gpu/sae/config.ts";
+import type { FacetClient } from "../client.ts";
+import { parseValue } from "../headless/option-values.ts";
 import type { CreateRunInput } from "../runs/check.ts";
 import { endedStatuses } from "../runs/state-machine.ts";
 import { type LiveMessage, type RunDetail, runStatuses } from "../runs/views.ts";
@@ -39,11 +41,13 @@ export async function listAll({ client, output, options, json }: Invocation): Pr
     run.status,
     `${run.step}/${run.total_steps}`,
     run.latest === null ? "" : run.latest.fvu.toPrecision(3),
-    `${run.d_sae}, k ${run.k}`,
+    run.architecture,
+    `${run.d_sae}, ${run.sparsity}`,
     run.source.name,
     run.eta_seconds === null ? "" : duration(run.eta_seconds),
   ]);
-  for (const line of table(["id", "name", "status", "step", "fvu", "d_sae", "source", "left"], rows)) {
+  const head = ["id", "name", "status", "step", "fvu", "architecture", "d_sae", "source", "left"];
+  for (const line of table(head, rows)) {
     output.out(line);
   }
   if (list.total > list.items.length) output.out(`… ${list.total - list.items.length} more`);
@@ -61,7 +65,7 @@ function describe(run: RunDetail): string[] {
     ["status", run.reason === null ? run.status : `${run.status}: ${run.reason}`],
     ["step", `${run.step} of ${run.total_steps}`],
     ["source", `${run.source.name}, ${run.hook_name}`],
-    ["SAE", `${run.architecture}, d_in ${run.d_in}, d_sae ${run.d_sae}, k ${run.k}`],
+    ["SAE", `${run.architecture}, ${widths(run)}, d_sae ${run.d_sae}, ${run.sparsity}`],
   ];
   if (run.latest !== null) {
     const { loss, fvu, l0, dead_features } = run.latest;
@@ -88,6 +92,11 @@ function describe(run: RunDetail): string[] {
   return [run.name, ...facts.map(([name, value]) => `  ${name.padEnd(10)} ${value}`)];
 }
 
+function widths({ d_in, d_out, n_hook_points }: RunDetail): string {
+  if (n_hook_points > 1) return `${n_hook_points} hook points of d_in ${d_in}`;
+  return d_out === d_in ? `d_in ${d_in}` : `d_in ${d_in}, d_out ${d_out}`;
+}
+
 export async function createOne(invocation: Invocation): Promise<void> {
   const { client, output, json, options } = invocation;
   const input = await createInputOf(invocation);
@@ -104,25 +113,23 @@ async function createInputOf({ client, words, options }: Invocation): Promise<Cr
   const config: Record<string, unknown> = {};
   for (const [key, values] of options) {
     if (notOptions.includes(key)) continue;
-    if (!(key in trainingConfigSchema.shape)) {
+    if (!(key in trainingConfigOptions.shape)) {
       throw new UsageError(`There is no training option --${key}.`);
     }
-    config[key] = parsedValue(values.at(-1)!);
+    config[key] = parseValue(values.at(-1)!);
   }
-  const set = last("set");
+  const sets = options.get("set") ?? [];
   const synthetic: Record<string, unknown> = {};
   for (const pair of options.get("synthetic") ?? []) {
     const at = pair.indexOf("=");
     if (at < 1) throw new UsageError(`--synthetic takes key=value, not ${pair}.`);
-    synthetic[pair.slice(0, at)] = parsedValue(pair.slice(at + 1));
+    synthetic[pair.slice(0, at)] = parseValue(pair.slice(at + 1));
   }
-  if (set !== undefined && options.has("synthetic")) {
+  if (sets.length > 0 && options.has("synthetic")) {
     throw new UsageError("A run trains on --set or on --synthetic, not on both.");
   }
-  if (set !== undefined && config.d_in === undefined) {
-    config.d_in = (await client.api.activationSets.get.query({ id: set })).d_in;
-  }
-  if (set === undefined && config.d_in === undefined && typeof synthetic.d_in === "number") {
+  Object.assign(config, { ...(await widthsOfSets(client, sets, config.architecture)), ...config });
+  if (sets.length === 0 && config.d_in === undefined && typeof synthetic.d_in === "number") {
     config.d_in = synthetic.d_in;
   }
   const description = last("description");
@@ -131,18 +138,28 @@ async function createInputOf({ client, words, options }: Invocation): Promise<Cr
     ...(description === undefined ? {} : { description }),
     // Checked by the server, value by value.
     source:
-      set === undefined
+      sets.length === 0
         ? { kind: "synthetic", synthetic: synthetic as SyntheticConfigInput }
-        : { kind: "activation_set", activation_set_id: set },
+        : { kind: "activation_set", activation_set_ids: sets },
     config: config as TrainingConfigInput,
   };
 }
 
-/** Numbers, true, false and null as such; anything else is text. */
-function parsedValue(text: string): unknown {
-  if (text === "true" || text === "false") return text === "true";
-  if (text === "null") return null;
-  return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
+/** The options that the sets give: a second one is a transcoder's target, or a crosscoder's next hook point. */
+async function widthsOfSets(
+  client: FacetClient,
+  sets: readonly string[],
+  architecture: unknown,
+): Promise<Record<string, unknown>> {
+  if (sets.length === 0) return {};
+  const [first, second] = await Promise.all(
+    sets.slice(0, 2).map((id) => client.api.activationSets.get.query({ id })),
+  );
+  return {
+    d_in: first?.d_in,
+    ...(architecture === "transcoder" || architecture === "skip_transcoder" ? { d_out: second?.d_in } : {}),
+    ...(architecture === "crosscoder" ? { n_hook_points: sets.length } : {}),
+  };
 }
 
 /** Follows a run until it ends; fails unless it completed or was stopped. */

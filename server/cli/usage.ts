@@ -1,5 +1,35 @@
 export const usage = `Usage: npm run facet -- <command> [options]
 
+On this machine, without a server
+  train                          Train an SAE, or several in one pass, from activations on disk
+      --activations <path>       A safetensors file [n_tokens, d_in], F32, F16 or BF16, or a folder of them, which follow
+                                 one another by name; once per hook point for a crosscoder
+      --targets <path>           What a transcoder predicts; row i belongs to row i of --activations
+      --out <folder>             Where to keep the run; must not hold one
+      --config <file>            Options of the configuration as a JSON object
+      --<option> <value>         An option of the configuration, over that of the file: --d_sae 4096 --k 32 --seed 1.
+                                 All of them: npm run facet -- train --help
+      --sweep <option>=<a>,<b>   Train an SAE for each value, all in one pass; repeated, for each combination
+      --init <file>              Parameters to start from: safetensors, by SAELens' names and in its orientation
+      --no-shuffle               Take the rows in order, from the first on and around
+      --resume <folder>          Go on with a run, from its newest checkpoint or the one that is named
+      --tensor <name>            Tensor in the files (default: activations, or the only two-dimensional one)
+      --target-tensor <name>     Tensor in the targets' files (default: as --tensor)
+      --adapter <name>           GPU: a part of its name, or software
+      --model-name, --hook-name, --hook-name-out, --dataset-name <text>
+                                 For the SAE's metadata (default: what the files' __metadata__ says)
+  eval --sae <path> --activations <path> [--targets <path>] [--tokens <n>]
+                                 Measure an SAE on the first n rows (default: all) of raw activations
+  inspect <path>                 Say what a file or folder holds: an SAE of any format, a run, a checkpoint, tensors
+  export --sae <path> --format saelens|facet|sparsify --out <folder>
+  import <path> --out <folder>   Make a folder in SAELens' layout of an SAE in any format
+  synth --preset sample|toy|mini|synthsaebench-16k [--<option of the generator> <value>]
+                                 Activations whose true features are known
+      --tokens <n> --out <file>  Write them, and the truth and the options beside them
+      --train                    Train an SAE on fresh ones instead, and score it; --architecture, --seed and the other
+                                 options of training, over the preset's; --generator_seed is the generator's
+      --score <path>             Score an SAE of any format against the truth, on --tokens of them
+
 Activation sets
   activations import <file>      Import a safetensors file: activations [n_tokens, d_in], F32, F16 or BF16
       --name <text>              Name of the set (default: the file's name)
@@ -15,13 +45,24 @@ Runs
   runs list [--status <status>]... [--text <words>] [--model <name>] [--dataset <name>] [--limit <n>]
   runs show <id>
   runs create <name>             Make a run and queue it
-      --set <id>                 Train on this activation set; without it on synthetic activations
+      --set <id>                 Train on this activation set; without it on synthetic activations. Repeated for a
+                                 transcoder (input, target) and a crosscoder (every hook point)
       --synthetic <key>=<value>  Option of the synthetic generator; may be repeated
-      --<option> <value>         Option of the training configuration, as in SAELens: --d_sae 1024 --k 16
+      --<option> <value>         Option of the training configuration, as in SAELens: --architecture gated --d_sae 1024
       --description <text>
       --watch                    Follow the run until it ends
   runs watch <id>                Follow a run until it ends
   runs pause|resume|stop|cancel|retry|delete <id>
+
+SAEs of the server
+  saes list [--text <words>] [--kind trained|imported]
+  saes show <id>
+  saes import <path>             Import an SAE of any format from a path that the server can read
+      --name <text>              Name of the SAE (default: the last part of the path)
+  saes download <id> [--format saelens|facet|sparsify] [--out <file.zip>]
+  saes evaluate <id> --set <id>  Measure it on an activation set; repeated for a transcoder and a crosscoder
+      --tokens <n>               Most rows to measure on (default: 16384)
+  saes delete <id>               Delete an imported one
 
 Server
   status                         Version, database and workers
@@ -29,10 +70,11 @@ Server
 Everywhere
   --url <url>                    Server (default: http://127.0.0.1:PORT)
   --token <token>                Default: FACET_TOKEN, else the one kept in FACET_HOME
-  --json                         Print what the server answers as JSON
+  --json                         Print the result as one line of JSON; progress goes to the standard error
   --help
 
-Exit codes: 0 done, 1 failed, 2 the command line was wrong.`;
+Exit codes: 0 done; 1 failed, or some SAEs of a sweep diverged; 2 the command line, the configuration or an input file is
+wrong, and nothing was written; 3 training diverged; 130 or 143 stopped by SIGINT or SIGTERM, with a checkpoint.`;
 
 /** The command line itself is wrong; shown with a pointer to the help. */
 export class UsageError extends Error {

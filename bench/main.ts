@@ -17,7 +17,8 @@ machine's own measured limits each reaches. Prints tables and writes JSON.
 
   --browser          in a headless Chromium instead of Node
   --quick            one small case, a few seconds; not for comparing
-  --case d,n,k,b     d_in, d_sae, k and batch in place of the standard grid; may be repeated
+  --case d,n,k,b[,A] d_in, d_sae, k and batch, and an architecture other than topk, in place of the standard grid; may be
+                     repeated
   --adapter NAME     part of an adapter's name, or "software" (default: FACET_ADAPTER, else the best there is)
   --out FILE         where the JSON goes (default: bench/results/<date>-<where>.json)
 `;

@@ -2,7 +2,7 @@ import type { Capabilities, Gpu } from "../gpu/device/gpu.ts";
 import type { Clock, ProfiledLabel } from "../gpu/device/profiler.ts";
 import type { Trainer } from "../gpu/sae/trainer.ts";
 import { createTrainer } from "../gpu/sae/trainer.ts";
-import { type BenchCase, caseConfig, standardCases } from "./cases.ts";
+import { type BenchCase, caseConfig, caseInit, caseName, standardCases } from "./cases.ts";
 import { measureRoofs } from "./probes.ts";
 import { RandomActivations } from "./random-activations.ts";
 import { type Summary, summarize } from "./summary.ts";
@@ -90,8 +90,7 @@ export async function runSuite(
   const before = await measureRoofs(gpu, effort.probeRepetitions, quick);
   const measured: MeasuredCase[] = [];
   for (const [index, benchCase] of chosen.entries()) {
-    const { d_in, d_sae, k, batch } = benchCase;
-    log(`case ${index + 1} of ${chosen.length}: d_in ${d_in}, d_sae ${d_sae}, k ${k}, batch ${batch}`);
+    log(`case ${index + 1} of ${chosen.length}: ${caseName(benchCase)}`);
     measured.push(await measureCase(gpu, benchCase, effort));
   }
   log("roofs again");
@@ -120,7 +119,7 @@ type MeasuredCase = Omit<CaseResult, "kernels" | "kernels_ms"> & { labels: Profi
 async function measureCase(gpu: Gpu, benchCase: BenchCase, effort: Effort): Promise<MeasuredCase> {
   const config = caseConfig(benchCase);
   const source = new RandomActivations(config.d_in);
-  const trainer = await createTrainer({ gpu, config, source });
+  const trainer = await createTrainer({ gpu, config, source, init: caseInit(benchCase) });
   try {
     await timeSteps(gpu, trainer, effort.warmUpSteps);
     const { ms } = await timeSteps(gpu, trainer, effort.warmUpSteps);

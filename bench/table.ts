@@ -1,3 +1,4 @@
+import { caseName } from "./cases.ts";
 import type { CaseResult, SuiteResult } from "./suite.ts";
 import type { Summary } from "./summary.ts";
 
@@ -12,6 +13,7 @@ export function formatSuite({ capabilities, quick, roofs, cases }: SuiteResult):
     "",
     columns([
       [
+        "architecture",
         "d_in",
         "d_sae",
         "k",
@@ -34,10 +36,10 @@ export function formatSuite({ capabilities, quick, roofs, cases }: SuiteResult):
 }
 
 function caseRow(result: CaseResult): string[] {
-  const { d_in, d_sae, k, batch } = result.case;
+  const { architecture = "topk", d_in, d_sae, k, batch } = result.case;
   const { tokens_per_second: tokens, steps_per_second: steps } = result;
   return [
-    ...[d_in, d_sae, k, batch].map(String),
+    ...[architecture, d_in, d_sae, k, batch].map(String),
     figure(tokens.median),
     `[${figure(tokens.min)} – ${figure(tokens.max)}]`,
     figure(steps.median),
@@ -49,10 +51,9 @@ function caseRow(result: CaseResult): string[] {
 }
 
 function kernelTable(result: CaseResult): string[] {
-  const { d_in, d_sae, k, batch } = result.case;
   const kernels = result.kernels.toSorted((a, b) => b.ms.median - a.ms.median);
   return [
-    `d_in ${d_in}, d_sae ${d_sae}, k ${k}, batch ${batch}: kernels of one step, by ${result.clock}`,
+    `${caseName(result.case)}: kernels of one step, by ${result.clock}`,
     columns([
       ["kernel", "calls", "ms", "[least – most]", "% of kernels", "GB/s", "GFLOP/s", "bound", "% of roof"],
       ...kernels.map((kernel) => [

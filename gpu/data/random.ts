@@ -60,6 +60,15 @@ export function normalQuantile(p: number): number {
   return p < 0.5 ? -upperNormalQuantile(p) : upperNormalQuantile(1 - p);
 }
 
+/** Φ(x), to 1.5e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26). */
+export function normalProbability(x: number): number {
+  const t = 1 / (1 + 0.3275911 * (Math.abs(x) / Math.SQRT2));
+  const series =
+    t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  const tail = (series * Math.exp((-x * x) / 2)) / 2;
+  return x < 0 ? tail : 1 - tail;
+}
+
 /** A standard normal number from 32 random bits: the top bit is the sign, the others the tail probability. */
 export function normalFromBits(bits: number): number {
   const magnitude = upperNormalQuantile(((bits & 0x7fffffff) + 0.5) * 2 ** -32);

@@ -9,7 +9,7 @@ const WORKGROUP = 64;
 const BATCH_BYTES = 28;
 const FEATURE_BYTES = 32;
 
-/** Features an invocation of `draw` draws, and columns one of `embed` sums. */
+/** Features an invocation of `draw` and `gate` takes, and columns one of `embed` sums. */
 const featuresPerWord = 32;
 const columnsPerChunk = 16;
 
@@ -24,11 +24,16 @@ function bufferBytes(config: SyntheticConfig, maxRows: number): Record<string, n
     firing: 4 * maxRows * Math.ceil(n_features / featuresPerWord),
   };
   if (correlation_rank > 0) {
-    sizes.loadings = 4 * n_features * correlation_rank;
-    sizes.factors = 4 * maxRows * correlation_rank;
+    sizes.loadings = 4 * n_features * paddedRank(config);
+    sizes.factors = 4 * maxRows * paddedRank(config);
   }
   if (config.hierarchy_roots > 0) sizes.gated = 4 * maxRows * n_features;
   return sizes;
+}
+
+/** Hidden causes in fours. */
+function paddedRank({ correlation_rank }: SyntheticConfig): number {
+  return 4 * Math.ceil(correlation_rank / 4);
 }
 
 function paddedColumns({ d_in }: SyntheticConfig): number {
@@ -102,7 +107,7 @@ export async function openSyntheticKernels(
 
   device.queue.writeBuffer(buffer("features"), 0, packFeatures(config, truth));
   device.queue.writeBuffer(buffer("dictionary"), 0, packDictionary(config, truth));
-  if (correlated) device.queue.writeBuffer(buffer("loadings"), 0, truth.loadings);
+  if (correlated) device.queue.writeBuffer(buffer("loadings"), 0, packLoadings(config, truth));
 
   const activations = buffer(hierarchical ? "gated" : "drawn");
   const batchBuffer = buffer("batch");
@@ -113,7 +118,7 @@ export async function openSyntheticKernels(
   }
   const drawBindings = { 0: batchBuffer, 1: buffer("features"), 4: buffer("drawn"), 6: buffer("firing") };
   const drawGroup = correlated
-    ? bind(draw, { ...drawBindings, 2: buffer("loadings"), 3: buffer("factors") })
+    ? bind(draw, { ...drawBindings, 2: buffer("loadings"), 10: buffer("factors") })
     : bind(draw, drawBindings);
   sampling.push({ pipeline: draw, group: drawGroup, perRow: Math.ceil(config.n_features / featuresPerWord) });
   if (gate) {
@@ -122,8 +127,9 @@ export async function openSyntheticKernels(
       1: buffer("features"),
       4: buffer("drawn"),
       5: buffer("gated"),
+      6: buffer("firing"),
     });
-    sampling.push({ pipeline: gate, group, perRow: config.n_features });
+    sampling.push({ pipeline: gate, group, perRow: Math.ceil(config.n_features / featuresPerWord) });
   }
 
   const embedGroups = new WeakMap<GPUBuffer, GPUBindGroup>();
@@ -211,6 +217,16 @@ function packFeatures(config: SyntheticConfig, truth: GroundTruth): ArrayBuffer 
 /** Random words below this fire: a 32-bit share of `probability`. */
 export function fireBelow(probability: number): number {
   return Math.min(0xffffffff, Math.round(probability * 2 ** 32));
+}
+
+/** L, rows padded with zeros. */
+function packLoadings(config: SyntheticConfig, truth: GroundTruth): Float32Array<ArrayBuffer> {
+  const { n_features, correlation_rank: rank } = config;
+  const packed = new Float32Array(n_features * paddedRank(config));
+  for (let i = 0; i < n_features; i++) {
+    packed.set(truth.loadings.subarray(i * rank, (i + 1) * rank), i * paddedRank(config));
+  }
+  return packed;
 }
 
 /** b, then D's rows, columns padded with zeros. */

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { Gpu } from "../device/gpu.ts";
 import type { OptionMeta } from "../sae/config.ts";
-import { type GroundTruth, groundTruth } from "./ground-truth.ts";
+import { type GroundTruth, groundTruth, groundTruthOn, takesLong } from "./ground-truth.ts";
+import { hierarchySize } from "./hierarchy.ts";
 import { pcg4d } from "./random.ts";
 import type { ActivationSource, BatchStream, OpenSource } from "./source.ts";
 import { openSyntheticKernels, syntheticGpuBytes } from "./synthetic-kernels.ts";
@@ -38,7 +39,7 @@ export const syntheticConfigSchema = z.strictObject({
   }),
   orthogonalize_steps: option(z.number().int().min(0).max(10_000).default(200), {
     label: "Orthogonalisation steps",
-    help: "Steps of Adam on the sum of squared cosines between features, from random directions; 0 leaves them random.",
+    help: "Steps of Adam on the sum of squared cosines between features, from random directions; 0 leaves them random. Where there are no more features than dimensions, any other number makes them orthonormal.",
     group: "True features",
     unit: "steps",
     source: `${saelens}, orthogonalize_embeddings`,
@@ -149,7 +150,7 @@ export const syntheticConfigSchema = z.strictObject({
   }),
   compensate_probabilities: option(z.boolean().default(true), {
     label: "Keep firing rates",
-    help: "Children are drawn more often, so that they still reach their own rate after parents and siblings silence them.",
+    help: "Children are drawn more often, to make up for the parents and siblings that silence them: exactly for parents, to first order for siblings.",
     group: "Hierarchy",
     source: `${saelens}, HierarchyConfig`,
   }),
@@ -168,16 +169,6 @@ export type SyntheticConfigInput = z.input<typeof syntheticConfigSchema>;
 export interface SyntheticFault {
   path: keyof SyntheticConfig;
   message: string;
-}
-
-/** Features that a hierarchy of this shape takes: roots · (1 + b + … + b^depth). */
-export function hierarchySize(
-  config: Pick<SyntheticConfig, "hierarchy_roots" | "hierarchy_branching" | "hierarchy_depth">,
-): number {
-  let perRoot = 0;
-  for (let level = 0; level <= config.hierarchy_depth; level++)
-    perRoot += config.hierarchy_branching ** level;
-  return config.hierarchy_roots * perRoot;
 }
 
 /** What no single option's bounds can say. Empty when the configuration is consistent. */
@@ -232,6 +223,7 @@ export class SyntheticSource implements ActivationSource {
   readonly n_features: number;
   readonly n_tokens = null;
   #truth: GroundTruth | null = null;
+  #preparing: Promise<GroundTruth> | null = null;
 
   /** Throws `SyntheticConfigError`. The true features are made when first asked for, not here. */
   constructor(config: SyntheticConfig) {
@@ -242,10 +234,32 @@ export class SyntheticSource implements ActivationSource {
     this.n_features = config.n_features;
   }
 
-  /** The generator's constants: features, bias, rates, magnitudes, hierarchy. */
+  /**
+   * The generator's constants: features, bias, rates, magnitudes, hierarchy. Throws where they take long to make and
+   * neither `prepare` nor `open` has made them.
+   */
   get truth(): GroundTruth {
+    if (this.#truth === null && takesLong(this.config)) {
+      throw new Error(
+        `${this.n_features} true features in ${this.d_in} dimensions take long to make: prepare the source first.`,
+      );
+    }
     this.#truth ??= groundTruth(this.config);
     return this.#truth;
+  }
+
+  /** Makes the constants, once; where they take long on the GPU, with memory that is free again afterwards. */
+  prepare(gpu: Gpu): Promise<GroundTruth> {
+    if (this.#truth !== null) return Promise.resolve(this.#truth);
+    this.#preparing ??= groundTruthOn(gpu, this.config)
+      .then((truth) => {
+        this.#truth = truth;
+        return truth;
+      })
+      .finally(() => {
+        this.#preparing = null;
+      });
+    return this.#preparing;
   }
 
   /** True features D, unit rows, f32 [n_features, d_in]. */
@@ -257,8 +271,8 @@ export class SyntheticSource implements ActivationSource {
     return syntheticGpuBytes(this.config, maxRows);
   }
 
-  open(gpu: Gpu, maxRows: number): Promise<OpenSyntheticSource> {
-    return openSyntheticKernels(gpu, this.config, this.truth, maxRows);
+  async open(gpu: Gpu, maxRows: number): Promise<OpenSyntheticSource> {
+    return openSyntheticKernels(gpu, this.config, await this.prepare(gpu), maxRows);
   }
 }
 

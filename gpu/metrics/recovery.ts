@@ -1,8 +1,7 @@
-import { assign } from "./assignment.ts";
-
 /**
  * How well a dictionary recovers a known ground truth; definitions as in SAELens' `synthetic` package.
- * Writing w_i for decoder row i and t_j for true feature j, and match(i) = argmax_j |cos(w_i, t_j)|:
+ * w_i is decoder row i, t_j true feature j, match(i) = argmax_j |cos(w_i, t_j)|; x and x̂ are an activation and its
+ * reconstruction, means E are over fresh tokens.
  */
 export interface Recovery {
   /**
@@ -18,110 +17,119 @@ export interface Recovery {
   recall: number;
   /** Distinct match(i) / n_latents. */
   uniqueness: number;
+  /** 1 − E‖x − x̂‖² / (E‖x‖² − ‖E x‖²). */
+  explained_variance: number;
+  /** Mean of ‖x̂‖ / ‖x‖: below 1, reconstructions are too short. Tokens with x = 0 do not count. */
+  shrinkage: number;
+  /** Share of the latents that fired on none of the tokens. */
+  dead_fraction: number;
+  /** Mean number of latents that fire on a token. */
+  l0: number;
+  /** Mean number of true features that fire on a token. */
+  true_l0: number;
   /** True features in the generator. */
   n_features: number;
+  /** Tokens behind everything but mcc and uniqueness. */
+  tokens: number;
 }
 
-/** |cos| of every row of `a` [rows, d] with every row of `b` [columns, d]; a zero row has cosine 0 with all. */
-export function absoluteCosines(a: Float32Array, b: Float32Array, d: number): Float32Array {
-  const [unitA, unitB] = [unitRows(a, d), unitRows(b, d)];
-  const rows = a.length / d;
-  const columns = b.length / d;
-  const cosines = new Float32Array(rows * columns);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      let dot = 0;
-      for (let index = 0; index < d; index++) dot += unitA[row * d + index]! * unitB[column * d + index]!;
-      cosines[row * columns + column] = Math.abs(dot);
+/** What of `Recovery` follows from activations. */
+export type ActivationScores = Omit<Recovery, "mcc" | "uniqueness" | "n_features">;
+
+/** ‖x‖ below which an activation counts as zero (SAELens). */
+const leastNorm = 1e-6;
+
+/** Sums behind `ActivationScores`, token by token, in float64. */
+export class RecoveryTotals {
+  readonly #match: Uint32Array;
+  readonly #d_in: number;
+  readonly #n_features: number;
+  /** Per latent: tokens on which it fired, its feature did, both did. */
+  readonly #latent: Float64Array;
+  readonly #feature: Float64Array;
+  readonly #both: Float64Array;
+  readonly #sum: Float64Array;
+  #tokens = 0;
+  #features = 0;
+  #squares = 0;
+  #error = 0;
+  #ratios = 0;
+  #ratioTokens = 0;
+
+  /** @param match match(i) [n_latents] */
+  constructor(match: Uint32Array, d_in: number, n_features: number) {
+    this.#match = match;
+    this.#d_in = d_in;
+    this.#n_features = n_features;
+    this.#latent = new Float64Array(match.length);
+    this.#feature = new Float64Array(match.length);
+    this.#both = new Float64Array(match.length);
+    this.#sum = new Float64Array(d_in);
+  }
+
+  /** One token: x [d_in], its reconstruction, latents' activations [n_latents], true activations [n_features]. */
+  add(
+    x: ArrayLike<number>,
+    reconstruction: ArrayLike<number>,
+    latents: ArrayLike<number>,
+    features: ArrayLike<number>,
+  ): void {
+    this.#tokens++;
+    this.#addFirings(latents, features);
+    let [input, output, error] = [0, 0, 0];
+    for (let column = 0; column < this.#d_in; column++) {
+      const [wanted, got] = [x[column]!, reconstruction[column]!];
+      input += wanted * wanted;
+      output += got * got;
+      error += (wanted - got) * (wanted - got);
+      this.#sum[column]! += wanted;
+    }
+    this.#squares += input;
+    this.#error += error;
+    if (input > leastNorm * leastNorm) {
+      this.#ratios += Math.sqrt(output / input);
+      this.#ratioTokens++;
     }
   }
-  return cosines;
-}
 
-function unitRows(rows: Float32Array, d: number): Float64Array {
-  const unit = Float64Array.from(rows);
-  for (let start = 0; start < unit.length; start += d) {
-    const row = unit.subarray(start, start + d);
-    const norm = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0));
-    if (norm > 0) for (let index = 0; index < d; index++) row[index]! /= norm;
-  }
-  return unit;
-}
-
-/** MCC from |cos| [n_latents, n_features]. */
-export function mcc(cosines: Float32Array, n_latents: number, n_features: number): number {
-  const wide = n_latents <= n_features;
-  const [rows, columns] = wide ? [n_latents, n_features] : [n_features, n_latents];
-  const weights = wide ? cosines : transpose(cosines, n_latents, n_features);
-  const columnOf = assign(weights, rows, columns);
-  return columnOf.reduce((sum, column, row) => sum + weights[row * columns + column]!, 0) / rows;
-}
-
-function transpose(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(matrix.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      result[column * rows + row] = matrix[row * columns + column]!;
+  #addFirings(latents: ArrayLike<number>, features: ArrayLike<number>): void {
+    for (let j = 0; j < this.#n_features; j++) if (features[j]! > 0) this.#features++;
+    for (let i = 0; i < this.#match.length; i++) {
+      const latentFires = latents[i]! > 0;
+      const featureFires = features[this.#match[i]!]! > 0;
+      if (latentFires) this.#latent[i]!++;
+      if (featureFires) this.#feature[i]!++;
+      if (latentFires && featureFires) this.#both[i]!++;
     }
   }
-  return result;
-}
 
-/** match(i): for every latent the true feature of largest |cos|, the first of equals. */
-export function bestMatches(cosines: Float32Array, n_features: number): Uint32Array {
-  return Uint32Array.from({ length: cosines.length / n_features }, (_, latent) => {
-    const row = cosines.subarray(latent * n_features, (latent + 1) * n_features);
-    return row.reduce((best, value, feature) => (value > row[best]! ? feature : best), 0);
-  });
-}
-
-export function uniqueness(match: Uint32Array): number {
-  return match.length === 0 ? 0 : new Set(match).size / match.length;
-}
-
-/** Counts from which the firing scores follow, one entry a latent. */
-export interface FiringCounts {
-  match: Uint32Array;
-  /** Tokens on which the latent fired. */
-  latent: Float64Array;
-  /** Tokens on which its matched feature fired. */
-  feature: Float64Array;
-  /** Tokens on which both did. */
-  both: Float64Array;
-}
-
-export function emptyFiringCounts(match: Uint32Array): FiringCounts {
-  const zeros = () => new Float64Array(match.length);
-  return { match, latent: zeros(), feature: zeros(), both: zeros() };
-}
-
-/** Adds one token: which latents and which features are above zero. */
-export function countFirings(
-  counts: FiringCounts,
-  latents: ArrayLike<number>,
-  features: ArrayLike<number>,
-): void {
-  for (let i = 0; i < counts.match.length; i++) {
-    const latentFires = latents[i]! > 0;
-    const featureFires = features[counts.match[i]!]! > 0;
-    if (latentFires) counts.latent[i]!++;
-    if (featureFires) counts.feature[i]!++;
-    if (latentFires && featureFires) counts.both[i]!++;
+  /** A ratio 0/0 counts as 0 in means over latents, so dead latents pull these down. */
+  result(): ActivationScores {
+    const latents = this.#match.length;
+    const tokens = this.#tokens;
+    let [precision, recall, f1, firings, dead] = [0, 0, 0, 0, 0];
+    for (let i = 0; i < latents; i++) {
+      const both = this.#both[i]!;
+      firings += this.#latent[i]!;
+      if (this.#latent[i] === 0) dead++;
+      if (both === 0) continue;
+      const [p, r] = [both / this.#latent[i]!, both / this.#feature[i]!];
+      precision += p / latents;
+      recall += r / latents;
+      f1 += (2 * p * r) / (p + r) / latents;
+    }
+    const variance =
+      this.#squares / tokens - this.#sum.reduce((sum, value) => sum + (value / tokens) ** 2, 0);
+    return {
+      precision,
+      recall,
+      f1,
+      explained_variance: 1 - this.#error / tokens / variance,
+      shrinkage: this.#ratios / this.#ratioTokens,
+      dead_fraction: dead / latents,
+      l0: firings / tokens,
+      true_l0: this.#features / tokens,
+      tokens,
+    };
   }
-}
-
-/** Means over all latents; a ratio 0/0 counts as 0, so dead latents pull all three down. */
-export function firingScores(counts: FiringCounts): Pick<Recovery, "precision" | "recall" | "f1"> {
-  const scores = { precision: 0, recall: 0, f1: 0 };
-  const n = counts.match.length;
-  for (let i = 0; i < n; i++) {
-    const both = counts.both[i]!;
-    if (both === 0) continue;
-    const precision = both / counts.latent[i]!;
-    const recall = both / counts.feature[i]!;
-    scores.precision += precision / n;
-    scores.recall += recall / n;
-    scores.f1 += (2 * precision * recall) / (precision + recall) / n;
-  }
-  return scores;
 }

@@ -57,7 +57,7 @@ test("a quick suite measures its case end to end and gives all memory back", asy
   const lines: string[] = [];
   const suite = await runSuite(gpu, { quick: true, cases: null }, (line) => lines.push(line));
   expect(gpu.ledger.used).toBe(held);
-  expect(lines).toContain("case 1 of 1: d_in 32, d_sae 64, k 4, batch 512");
+  expect(lines).toContain("case 1 of 1: topk, d_in 32, d_sae 64, k 4, batch 512");
   const [result] = suite.cases;
   expect(result?.tokens_per_second.n).toBe(3);
   expect(result!.tokens_per_second.median).toBeCloseTo(result!.steps_per_second.median * 512, 3);

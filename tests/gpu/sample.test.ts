@@ -4,7 +4,8 @@ import { SyntheticSource } from "../../gpu/data/synthetic.ts";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
 import { evaluateRecovery } from "../../gpu/metrics/evaluate-recovery.ts";
-import { configFaults, trainingConfigSchema } from "../../gpu/sae/config.ts";
+import { trainingConfigSchema } from "../../gpu/sae/config.ts";
+import { configFaults } from "../../gpu/sae/config-faults.ts";
 import { createTrainer, type StepMetrics } from "../../gpu/sae/trainer.ts";
 
 let gpu: Gpu;
@@ -40,7 +41,7 @@ it("a fifth of the sample's steps at half its batch already recover the true fea
     const evaluation = await trainer.evaluate(8_192);
     expect(evaluation.fvu).toBeLessThan(0.08);
     expect(evaluation.l0).toBeGreaterThan(4);
-    const recovery = await evaluateRecovery({ gpu, source, sae: await trainer.exportSae(), config });
+    const recovery = await evaluateRecovery({ gpu, source, sae: await trainer.exportSae() });
     expect(recovery.mcc).toBeGreaterThan(0.93);
     expect(recovery.uniqueness).toBeGreaterThan(0.93);
     expect(recovery.f1).toBeGreaterThan(0.8);

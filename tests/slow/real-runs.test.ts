@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { sampleSynthetic, sampleTraining } from "../../gpu/data/sample-run.ts";
 import { importActivationSet } from "../../server/activations/import.ts";
 import { getActivationSet } from "../../server/activations/list.ts";
-import { readSaeFolder } from "../../server/artifacts/sae-folder.ts";
+import { readSaeFolder } from "../../server/formats/sae-folder.ts";
 import type { CreateRunInput } from "../../server/runs/check.ts";
 import { createRun } from "../../server/runs/create.ts";
 import { getRun } from "../../server/runs/get.ts";
@@ -78,7 +78,7 @@ describe.runIf(existsSync(activations))("a TopK run on the residual stream of a 
     await until("the set is imported", async () => (await getActivationSet(db, { id })).status === "ready");
     const run = await trained({
       name: "residual stream",
-      source: { kind: "activation_set", activation_set_id: id },
+      source: { kind: "activation_set", activation_set_ids: [id] },
       config: {
         d_in: 128,
         d_sae: 1_024,
@@ -94,8 +94,8 @@ describe.runIf(existsSync(activations))("a TopK run on the residual stream of a 
     expect(run.latest?.fvu).toBeLessThan(0.18);
     expect(run.sae?.evaluation.fvu).toBeLessThan(0.18);
     expect(run.sae?.evaluation.dead_features).toBeLessThan(0.02 * 1_024);
-    const { cfg } = await readSaeFolder(path.join(test.services.env.home, run.sae?.path ?? ""));
-    expect(cfg).toMatchObject({ architecture: "topk", d_in: 128, d_sae: 1_024, k: 16 });
+    const { sae } = await readSaeFolder(path.join(test.services.env.home, run.sae?.path ?? ""));
+    expect(sae.config).toMatchObject({ activation: "topk", d_in: 128, d_sae: 1_024, k: 16 });
   });
 });
 

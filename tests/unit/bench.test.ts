@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { caseConfig, parseCase, standardCases } from "../../bench/cases.ts";
 import { kernelResult } from "../../bench/suite.ts";
 import { summarize } from "../../bench/summary.ts";
-import { configFaults } from "../../gpu/sae/config.ts";
+import { baseArchitectures } from "../../gpu/sae/architecture.ts";
+import { configFaults } from "../../gpu/sae/config-faults.ts";
 
 test("a summary is the median, the extremes and the count", () => {
   expect(summarize([5, 1, 3])).toEqual({ median: 3, min: 1, max: 5, n: 3 });
@@ -17,9 +18,22 @@ test("every standard case is a valid configuration", () => {
   for (const benchCase of cases) expect(configFaults(caseConfig(benchCase))).toEqual([]);
 });
 
-test("a case is read from d_in,d_sae,k,batch and nothing else", () => {
+test("every base architecture has a case of the same size", () => {
+  const cases = standardCases(true, false).filter(({ d_in, d_sae }) => d_in === 128 && d_sae === 1024);
+  expect(cases.map((one) => caseConfig(one).architecture).toSorted()).toEqual(baseArchitectures.toSorted());
+});
+
+test("a case is read from d_in,d_sae,k,batch, with or without an architecture, and nothing else", () => {
   expect(parseCase("32,64,4,512")).toEqual({ d_in: 32, d_sae: 64, k: 4, batch: 512 });
-  for (const wrong of ["", "32,64,4", "32,64,4,512,1", "32,64,four,512", "32,64,0,512", "32,6.5,4,512"]) {
+  expect(parseCase("32,64,4,512,gated")).toEqual({
+    architecture: "gated",
+    d_in: 32,
+    d_sae: 64,
+    k: 4,
+    batch: 512,
+  });
+  const wrongs = ["", "32,64,4", "32,64,4,512,1", "32,64,four,512", "32,64,0,512", "32,6.5,4,512"];
+  for (const wrong of [...wrongs, "32,64,4,512,transcoder", "32,64,4,512,gated,1", "32,64,4,gated"]) {
     expect(() => parseCase(wrong)).toThrow(/d_in,d_sae,k,batch/);
   }
 });

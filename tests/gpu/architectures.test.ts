@@ -2,12 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
 import { sourceWidth, widthsOf } from "../../gpu/sae/architecture.ts";
-import {
-  configFaults,
-  type TrainingConfig,
-  type TrainingConfigInput,
-  trainingConfigSchema,
-} from "../../gpu/sae/config.ts";
+import { type TrainingConfig, type TrainingConfigInput, trainingConfigSchema } from "../../gpu/sae/config.ts";
+import { configFaults } from "../../gpu/sae/config-faults.ts";
 import { createTrainer, type StepMetrics, type TrainerState } from "../../gpu/sae/trainer.ts";
 import { ArraySource } from "../reference/array-source.ts";
 import {

@@ -1,38 +1,63 @@
+import { float32FromF16 } from "../../gpu/data/float16.ts";
 import { bufferUsage } from "../../gpu/device/constants.ts";
 import { type Dispatch, encodeDispatches } from "../../gpu/device/dispatch.ts";
-import type { Gpu } from "../../gpu/device/gpu.ts";
+import type { Capabilities, Gpu } from "../../gpu/device/gpu.ts";
 import { readFloat32, readUint32 } from "../../gpu/device/readback.ts";
 import type { PlanContext } from "../../gpu/kernels/grid.ts";
 import { packStep, type StepScalars, stepUniformBytes } from "../../gpu/kernels/step.ts";
 import { UniformArena, uniformSlotBytes } from "../../gpu/kernels/uniforms.ts";
-import { RandomStream } from "../../gpu/sae/random.ts";
+import { halfBits } from "./kernel-data.ts";
 
 const { STORAGE, UNIFORM, COPY_SRC, COPY_DST, INDIRECT } = bufferUsage;
 
-/** Buffers and a plan context for one kernel under test; everything goes back to the ledger at `close`. */
+const noStep: StepScalars = {
+  rows: 1,
+  number: 1,
+  step_size: 0,
+  second_moment_scale: 1,
+  sparsity_coefficient: 0,
+  k: 0,
+  threshold_scale: 1,
+};
+
+/** The same device, for which kernels are planned as if it could do something else. */
+export function withCapabilities(gpu: Gpu, capabilities: Partial<Capabilities>): Gpu {
+  return {
+    device: gpu.device,
+    ledger: gpu.ledger,
+    pipelines: gpu.pipelines,
+    lost: gpu.lost,
+    uncapturedError: () => gpu.uncapturedError(),
+    close: () => gpu.close(),
+    capabilities: { ...gpu.capabilities, ...capabilities },
+  };
+}
+
+/** For kernels whose workgroups are smaller on a CPU adapter: those that hardware gets. */
+export function asHardware(gpu: Gpu): Gpu {
+  return withCapabilities(gpu, { software: false });
+}
+
+/**
+ * Buffers and a plan context for one kernel under test; everything goes back to the ledger at `close`. Kernels are
+ * planned for three workgroups in a dimension, so that every grid of more is spread over y, with some left over.
+ */
 export class KernelBench {
   readonly context: PlanContext;
   readonly #gpu: Gpu;
   readonly #buffers: GPUBuffer[] = [];
 
   constructor(gpu: Gpu, step: Partial<StepScalars> = {}) {
-    this.#gpu = gpu;
+    const limits = { ...gpu.capabilities.limits, max_compute_workgroups_per_dimension: 3 };
+    this.#gpu = withCapabilities(gpu, { limits });
     const uniforms = this.#allocate(16 * uniformSlotBytes, UNIFORM | COPY_DST);
     const scalars = this.#allocate(stepUniformBytes, UNIFORM | COPY_DST);
-    this.context = { gpu, uniforms: new UniformArena(gpu, uniforms), step: scalars };
+    this.context = { gpu: this.#gpu, uniforms: new UniformArena(gpu, uniforms), step: scalars };
     this.setStep(step);
   }
 
   setStep(step: Partial<StepScalars>): void {
-    const scalars = {
-      rows: 1,
-      number: 1,
-      activation_scale: 1,
-      step_size: 0,
-      second_moment_scale: 1,
-      ...step,
-    };
-    this.#gpu.device.queue.writeBuffer(this.context.step, 0, packStep(scalars));
+    this.#gpu.device.queue.writeBuffer(this.context.step, 0, packStep({ ...noStep, ...step }));
   }
 
   input(data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): GPUBuffer {
@@ -43,17 +68,29 @@ export class KernelBench {
 
   /** Rows of `columns` f32, padded to whole vec4f as the kernels have them. */
   rows(values: ArrayLike<number>, columns: number): GPUBuffer {
-    const pitch = 4 * Math.ceil(columns / 4);
-    const padded = new Float32Array((values.length / columns) * pitch);
-    for (let i = 0; i < values.length; i++) {
-      padded[Math.floor(i / columns) * pitch + (i % columns)] = values[i]!;
-    }
-    return this.input(padded);
+    return this.input(padded(values, columns));
+  }
+
+  /** The same in f16, of numbers that f16 holds. */
+  halves(values: ArrayLike<number>, columns: number): GPUBuffer {
+    const bits = Uint16Array.from(padded(values, columns), halfBits);
+    return this.input(new Uint32Array(bits.buffer));
   }
 
   /** Zeros. */
   output(words: number): GPUBuffer {
     return this.#allocate(Math.max(16, 4 * words), STORAGE | COPY_SRC | COPY_DST | INDIRECT);
+  }
+
+  /** Filled with a number that no kernel computes, to see what was not written. */
+  untouched(words: number): GPUBuffer {
+    return this.input(new Float32Array(words).fill(leftAlone));
+  }
+
+  clear(buffer: GPUBuffer): void {
+    const encoder = this.#gpu.device.createCommandEncoder();
+    encoder.clearBuffer(buffer);
+    this.#gpu.device.queue.submit([encoder.finish()]);
   }
 
   run(...dispatches: Dispatch[]): void {
@@ -74,14 +111,12 @@ export class KernelBench {
 
   /** Without the padding of `rows`, which must be zero. */
   async readRows(buffer: GPUBuffer, rows: number, columns: number): Promise<Float32Array> {
-    const pitch = 4 * Math.ceil(columns / 4);
-    const padded = await this.f32(buffer, rows * pitch);
-    const values = new Float32Array(rows * columns);
-    padded.forEach((value, i) => {
-      if (i % pitch < columns) values[Math.floor(i / pitch) * columns + (i % pitch)] = value;
-      else if (value !== 0) throw new Error(`Padding ${i} is ${value}.`);
-    });
-    return values;
+    return unpadded(await this.f32(buffer, rows * pitchOf(columns)), columns);
+  }
+
+  async readHalves(buffer: GPUBuffer, rows: number, columns: number): Promise<Float32Array> {
+    const words = await this.u32(buffer, (rows * pitchOf(columns)) / 2);
+    return unpadded(float32FromF16(new Uint8Array(words.buffer)), columns);
   }
 
   close(): void {
@@ -97,28 +132,28 @@ export class KernelBench {
   }
 }
 
-export function normals(count: number, seed: number): Float32Array<ArrayBuffer> {
-  const random = new RandomStream(seed);
-  return Float32Array.from({ length: count }, () => random.normal());
+/** What `untouched` buffers hold. */
+export const leftAlone = -(2 ** 100);
+
+function pitchOf(columns: number): number {
+  return 4 * Math.ceil(columns / 4);
 }
 
-/** Bound on the error of an f32 dot product of length K in any order, relative to ‖a‖‖b‖. */
-export function dotBound(K: number): number {
-  return 4 * Math.sqrt(K) * 2 ** -24;
-}
-
-/** Largest |actual − expected| / bound; a bound of zero asks for equality. */
-export function worst(
-  actual: ArrayLike<number>,
-  expected: ArrayLike<number>,
-  bound: (i: number) => number,
-): number {
-  let largest = 0;
-  for (let i = 0; i < expected.length; i++) {
-    const difference = Math.abs(actual[i]! - expected[i]!);
-    const ratio = difference === 0 ? 0 : difference / bound(i);
-    if (Number.isNaN(ratio)) return Number.NaN;
-    largest = Math.max(largest, ratio);
+function padded(values: ArrayLike<number>, columns: number): Float32Array<ArrayBuffer> {
+  const pitch = pitchOf(columns);
+  const result = new Float32Array((values.length / columns) * pitch);
+  for (let i = 0; i < values.length; i++) {
+    result[Math.floor(i / columns) * pitch + (i % columns)] = values[i]!;
   }
-  return largest;
+  return result;
+}
+
+function unpadded(values: Float32Array, columns: number): Float32Array {
+  const pitch = pitchOf(columns);
+  const result = new Float32Array((values.length / pitch) * columns);
+  values.forEach((value, i) => {
+    if (i % pitch < columns) result[Math.floor(i / pitch) * columns + (i % pitch)] = value;
+    else if (value !== 0) throw new Error(`Padding ${i} is ${value}.`);
+  });
+  return result;
 }

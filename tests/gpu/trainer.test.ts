@@ -1,200 +1,93 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
-import { type TrainingConfigInput, trainingConfigSchema } from "../../gpu/sae/config.ts";
+import type { TrainingConfigInput } from "../../gpu/sae/config.ts";
 import { DeviceFailedError, DivergedError, StateMismatchError } from "../../gpu/sae/errors.ts";
-import { RandomStream } from "../../gpu/sae/random.ts";
+import type { StateTensor } from "../../gpu/sae/sae.ts";
 import { createTrainer, planMemory, type StepMetrics, type TrainerState } from "../../gpu/sae/trainer.ts";
 import { runTraining } from "../../gpu/sae/training-loop.ts";
 import { ArraySource } from "../reference/array-source.ts";
-import {
-  forward,
-  type Parameters,
-  parameterNames,
-  type ReferenceState,
-  trainStep,
-  varianceMetrics,
-} from "../reference/topk.ts";
+import { plantedActivations } from "./planted-activations.ts";
+import { configure, sourceFor, train } from "./training.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu({ robust: true });
 });
-afterAll(() => gpu.close());
+afterAll(() => {
+  expect(gpu.uncapturedError()).toBeNull();
+  gpu.close();
+});
 
-/** Sparse combinations of fixed directions plus noise, off-centre: what a dictionary can learn. */
-function activations(rows: number, d_in: number, seed: number): Float32Array {
-  const random = new RandomStream(seed);
-  const directions = Float64Array.from({ length: 2 * d_in * d_in }, () => random.normal());
-  const x = new Float32Array(rows * d_in);
-  for (let r = 0; r < rows; r++) {
-    for (let i = 0; i < d_in; i++) x[r * d_in + i] = 0.5 + 0.1 * random.normal();
-    for (let a = 0; a < 3; a++) {
-      const feature = random.u32() % (2 * d_in);
-      const strength = 1 + random.uniform();
-      for (let i = 0; i < d_in; i++) x[r * d_in + i]! += strength * directions[feature * d_in + i]!;
-    }
-  }
-  return x;
-}
-
-function configure(overrides: Partial<TrainingConfigInput>) {
-  return trainingConfigSchema.parse({
-    d_in: 18,
-    d_sae: 70,
-    k: 4,
-    train_batch_size_tokens: 45,
-    training_tokens: 20 * 45,
-    lr: 1e-3,
-    metrics_every_steps: 1,
-    n_batches_for_norm_estimate: 4,
-    dead_feature_window_tokens: 90,
-    ...overrides,
-  });
-}
-
-function float64(state: TrainerState): ReferenceState {
-  const pick = (prefix: string): Parameters => {
-    const parameters = {} as Parameters;
-    for (const name of parameterNames)
-      parameters[name] = Float64Array.from(state.tensors[prefix + name]!.data);
-    return parameters;
-  };
-  return {
-    parameters: pick(""),
-    m: pick("adam_m."),
-    v: pick("adam_v."),
-    tokens_since_fired: Float64Array.from(state.tensors.tokens_since_fired!.data),
-  };
-}
-
-function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let difference = 0;
-  let size = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference += (actual[i]! - expected[i]!) ** 2;
-    size += expected[i]! ** 2;
-  }
-  return Math.sqrt(difference / size);
-}
-
-async function train(overrides: Partial<TrainingConfigInput>, steps?: number, resume?: TrainerState) {
-  const config = configure(overrides);
-  const source = new ArraySource(activations(2000, config.d_in, 5), config.d_in);
-  const trainer = await createTrainer({ gpu, config, source, ...(resume && { resume }) });
-  const initial = await trainer.snapshot();
-  const metrics: StepMetrics[] = [];
-  for (let i = 0; i < (steps ?? trainer.totalSteps - initial.step); i++)
-    metrics.push(...(await trainer.advance()));
-  metrics.push(...(await trainer.drain()));
-  const final = await trainer.snapshot();
-  trainer.close();
-  return { config, source, initial, final, metrics };
-}
-
-describe.each<[string, Partial<TrainingConfigInput>]>([
-  ["defaults, features dying and reviving", { lr_warm_up_steps: 5, lr_decay_steps: 6 }],
+const l1 = { l1_coefficient: 0.05, l1_warm_up_steps: 4 };
+/** Every base architecture, with something of all that is carried from step to step. */
+const carried: [string, Partial<TrainingConfigInput>][] = [
   [
-    "free decoder, no clipping, b_dec not subtracted",
+    "standard, target L0, averages",
+    { architecture: "standard", target_l0: 5, target_l0_gain: 0.05, ema_decay: 0.9, ...l1 },
+  ],
+  ["gated, f16", { architecture: "gated", precision: "f16", ...l1 }],
+  [
+    "jumprelu, target L0, f16",
     {
-      decoder_norm: "free",
-      grad_clip_norm: null,
-      apply_b_dec_to_input: false,
-      b_dec_init_method: "mean",
-      normalize_activations: "none",
+      architecture: "jumprelu",
+      jumprelu_bandwidth: 0.3,
+      l0_coefficient: 0.2,
+      target_l0: 5,
+      target_l0_gain: 0.05,
+      pre_act_loss_coefficient: 0.01,
+      precision: "f16",
     },
   ],
   [
-    "every feature dead at first, odd sizes",
+    "topk, multi, annealed",
+    { architecture: "topk", k: 3, multi_topk: true, k_anneal_from: 6, k_anneal_steps: 15 },
+  ],
+  [
+    "batchtopk, free decoder, averages",
+    { architecture: "batchtopk", k: 3.3, decoder_norm: "free", ema_decay: 0.9 },
+  ],
+  [
+    "matryoshka, AuxK at every level, f16",
     {
-      d_in: 37,
-      d_sae: 129,
-      k: 2,
-      train_batch_size_tokens: 65,
-      training_tokens: 20 * 65,
-      dead_feature_window_tokens: 1,
+      architecture: "matryoshka_batchtopk",
+      k: 4,
+      matryoshka_widths: [9, 33, 70],
+      use_matryoshka_aux_loss: true,
+      precision: "f16",
     },
   ],
-  ["no AuxK", { aux_loss_coefficient: 0, b_dec_init_method: "zeros" }],
-])("20 steps follow the float64 reference: %s", (_name, overrides) => {
-  test("state and metrics", async () => {
-    const { config, source, initial, final, metrics } = await train(overrides);
-    const reference = float64(initial);
-    expect(metrics.map(({ step }) => step)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
-    let sawDead = false;
-    for (const row of metrics) {
-      const raw = source.batch(row.step - 1, config.train_batch_size_tokens);
-      const x = Float64Array.from(raw, (value) => value * Math.fround(initial.activation_scale));
-      const { pass, grad_norm, dead, l0, lr } = trainStep(reference, x, config, row.step - 1);
-      const { fvu, explained_variance } = varianceMetrics(x, pass.error, config.d_in);
-      sawDead ||= dead.length > 0;
-      const close = (actual: number, expected: number, what: string) =>
-        expect(Math.abs(actual - expected), `step ${row.step} ${what}`).toBeLessThanOrEqual(
-          2e-5 * Math.abs(expected),
-        );
-      close(row.mse_loss, pass.mse_loss, "mse_loss");
-      close(row.aux_loss, pass.aux_loss, "aux_loss");
-      close(row.loss, pass.mse_loss + pass.aux_loss, "loss");
-      close(row.fvu, fvu, "fvu");
-      close(1 - row.explained_variance, 1 - explained_variance, "explained_variance");
-      close(row.grad_norm, grad_norm, "grad_norm");
-      close(row.l0, l0, "l0");
-      expect(row).toMatchObject({
-        dead_features: dead.length,
-        lr,
-        tokens: row.step * config.train_batch_size_tokens,
-      });
-    }
-    expect(sawDead).toBe(true);
-    const trained = float64(final);
-    for (const name of parameterNames) {
-      expect(relativeError(trained.parameters[name], reference.parameters[name]), name).toBeLessThan(1e-5);
-      expect(relativeError(trained.m[name], reference.m[name]), `m ${name}`).toBeLessThan(2e-5);
-      expect(relativeError(trained.v[name], reference.v[name]), `v ${name}`).toBeLessThan(2e-5);
-    }
-    expect([...trained.tokens_since_fired]).toEqual([...reference.tokens_since_fired]);
+  ["skip transcoder", { architecture: "skip_transcoder", k: 4, d_out: 11, ema_decay: 0.9 }],
+];
+
+describe.each(carried)("%s", (_name, overrides) => {
+  test("the same seed gives the same bits, also in a run that was interrupted", async () => {
+    const config = configure(overrides);
+    const whole = await train(gpu, config);
+    const half = await train(gpu, config, { steps: 9 });
+    expect(half.final.step).toBe(9);
+    const resumed = await train(gpu, config, { resume: half.final });
+    expect(resumed.initial).toEqual(half.final);
+    expect(resumed.metrics.map(({ step }) => step)).toEqual([10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
+    expect(resumed.final).toEqual(whole.final);
+    // Throughput and the ledger are of the machine, not of the run.
+    const numbers = (rows: StepMetrics[]) =>
+      rows.map(({ tokens_per_second: _, gpu_bytes: __, ...row }) => row);
+    expect(numbers([...half.metrics, ...resumed.metrics])).toEqual(numbers(whole.metrics));
   });
 });
 
-test("the same seed gives the same bits, another seed others", async () => {
-  const [first, second, other] = [await train({}), await train({}), await train({ seed: 43 })];
-  expect(second.final).toEqual(first.final);
-  expect(other.final.tensors.W_enc).not.toEqual(first.final.tensors.W_enc);
-});
-
-test("a run resumed from a snapshot ends with the bits of one that was not interrupted", async () => {
-  const whole = await train({});
-  const half = await train({}, 9);
-  expect(half.final.step).toBe(9);
-  const resumed = await train({}, undefined, half.final);
-  expect(resumed.metrics.map(({ step }) => step)).toEqual([10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
-  expect(resumed.final).toEqual(whole.final);
-});
-
-test("tokens in several chunks of pre-activations give the bits of one chunk", async () => {
-  const whole = await train({ train_batch_size_tokens: 200, training_tokens: 20 * 200 });
-  const { limits } = gpu.capabilities;
-  // Room for the pre-activations of 117 tokens.
-  const small = { ...limits, max_storage_buffer_binding_size: 33_000 };
-  const chunked: Gpu = {
-    device: gpu.device,
-    capabilities: { ...gpu.capabilities, limits: small },
-    ledger: gpu.ledger,
-    pipelines: gpu.pipelines,
-    lost: gpu.lost,
-    uncapturedError: () => gpu.uncapturedError(),
-    close: () => gpu.close(),
-  };
-  const trainer = await createTrainer({ gpu: chunked, config: whole.config, source: whole.source });
-  for (let i = 0; i < 20; i++) await trainer.advance();
-  expect((await trainer.snapshot()).tensors).toEqual(whole.final.tensors);
-  trainer.close();
+test("another seed gives other weights", async () => {
+  const config = configure();
+  const first = await train(gpu, config, { steps: 1 });
+  const other = await train(gpu, { ...config, seed: 43 }, { steps: 1 });
+  expect(other.initial.tensors.W_enc).not.toEqual(first.initial.tensors.W_enc);
 });
 
 test("a token that is not finite ends the training at its step", async () => {
   for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
     const config = configure({ b_dec_init_method: "zeros", normalize_activations: "none" });
-    const rows = activations(2000, config.d_in, 5);
+    const rows = plantedActivations(2000, config.d_in, 5);
     rows[(6 * 45 + 7) * config.d_in + 3] = bad;
     const trainer = await createTrainer({ gpu, config, source: new ArraySource(rows, config.d_in) });
     const run = async () => {
@@ -203,15 +96,29 @@ test("a token that is not finite ends the training at its step", async () => {
     };
     await expect(run()).rejects.toMatchObject({ name: "DivergedError", step: 7 });
     await expect(trainer.snapshot()).rejects.toThrow(DivergedError);
+    await expect(trainer.exportSae()).rejects.toThrow(DivergedError);
     trainer.close();
   }
+});
+
+test("a target that is not finite ends a transcoder's training too", async () => {
+  const config = configure({
+    architecture: "transcoder",
+    k: 4,
+    d_out: 11,
+    b_dec_init_method: "zeros",
+    normalize_activations: "none",
+  });
+  const rows = plantedActivations(2000, 29, 5);
+  rows[(2 * 45 + 7) * 29 + 20] = Number.NaN;
+  const run = train(gpu, config, { source: new ArraySource(rows, 29) });
+  await expect(run).rejects.toMatchObject({ name: "DivergedError", step: 3 });
 });
 
 test("a lost device ends the training with a typed error", async () => {
   const config = configure({ training_tokens: 1000 * 45 });
   const doomed = await openGpu({ robust: true });
-  const source = new ArraySource(activations(100, config.d_in, 5), config.d_in);
-  const trainer = await createTrainer({ gpu: doomed, config, source });
+  const trainer = await createTrainer({ gpu: doomed, config, source: sourceFor(config, 100) });
   await trainer.advance();
   doomed.device.destroy();
   const run = async () => {
@@ -223,97 +130,76 @@ test("a lost device ends the training with a typed error", async () => {
   doomed.close();
 });
 
-test("the memory plan is what the ledger holds, and closing gives all of it back", async () => {
-  const before = gpu.ledger.used;
-  for (const overrides of [{}, { aux_loss_coefficient: 0 }, { apply_b_dec_to_input: false, d_sae: 301 }]) {
+describe("the memory plan", () => {
+  test.each<[string, Partial<TrainingConfigInput>]>([
+    ...carried,
+    ["no AuxK", { aux_loss_coefficient: 0 }],
+    ["b_dec not subtracted, odd size", { apply_b_dec_to_input: false, d_sae: 301 }],
+    ["lp_norm 2", { architecture: "standard", lp_norm: 2, ...l1 }],
+    [
+      "layer_norm, resampling",
+      { normalize_activations: "layer_norm", resample: true, resample_every_steps: 5 },
+    ],
+    ["crosscoder", { architecture: "crosscoder", n_hook_points: 3, ...l1 }],
+  ])("is what the ledger holds, and closing gives all of it back: %s", async (_name, overrides) => {
+    const before = gpu.ledger.used;
     const config = configure(overrides);
-    const source = new ArraySource(activations(200, config.d_in, 5), config.d_in);
+    const source = sourceFor(config, 200);
     const trainer = await createTrainer({ gpu, config, source });
-    expect(planMemory(config, source, gpu.capabilities)).toEqual(trainer.memory);
+    expect(planMemory(config, source)).toEqual(trainer.memory);
+    expect(trainer.memory.total).toBe(trainer.memory.parts.reduce((sum, { bytes }) => sum + bytes, 0));
     expect(gpu.ledger.used - before).toBe(trainer.memory.total);
     trainer.close();
+    trainer.close();
     expect(gpu.ledger.used).toBe(before);
-  }
+  });
+
+  test("a run that does not fit is refused, and nothing stays allocated", async () => {
+    const small = await openGpu({ robust: true, budgetBytes: 200_000 });
+    const config = configure({ d_sae: 4096 });
+    const refused = createTrainer({ gpu: small, config, source: sourceFor(config, 200) });
+    await expect(refused).rejects.toMatchObject({ name: "OutOfMemoryError" });
+    expect(small.ledger.used).toBe(0);
+    small.close();
+  });
 });
 
-test("a state of another shape is refused, and nothing stays allocated", async () => {
-  const { final } = await train({}, 1);
+test("a state that does not fit is refused, and nothing stays allocated", async () => {
+  const { final } = await train(gpu, configure(), { steps: 1 });
   const before = gpu.ledger.used;
-  await expect(train({ d_sae: 71 }, 1, final)).rejects.toThrow(StateMismatchError);
+  const resume = (tensors: Record<string, StateTensor | undefined>, overrides = {}) => {
+    const given = Object.entries({ ...final.tensors, ...tensors }).filter(
+      (entry): entry is [string, StateTensor] => entry[1] !== undefined,
+    );
+    return train(gpu, configure(overrides), { resume: { step: 1, tensors: Object.fromEntries(given) } });
+  };
+  const { tensors } = final;
+  await expect(resume({}, { d_sae: 71 })).rejects.toThrow(StateMismatchError);
+  await expect(resume({}, { architecture: "jumprelu" })).rejects.toThrow(/threshold/);
+  await expect(resume({}, { ema_decay: 0.9 })).rejects.toThrow(/ema\.W_enc/);
+  await expect(resume({ "adam_v.b_enc": undefined })).rejects.toThrow(/adam_v\.b_enc/);
+  await expect(resume({ input_mean: undefined })).rejects.toThrow(/input_mean/);
+  await expect(resume({ W_dec: { ...tensors.W_dec!, shape: [18, 70] } })).rejects.toThrow(
+    /W_dec.*\[18, 70\]/,
+  );
+  const floats = { shape: [70], data: new Float32Array(70) };
+  await expect(resume({ tokens_since_fired: floats })).rejects.toThrow(/tokens_since_fired is f32/);
   expect(gpu.ledger.used).toBe(before);
 });
 
-test("evaluation over several batches equals the reference over all their tokens, and touches no state", async () => {
-  const config = configure({});
-  const source = new ArraySource(activations(100, config.d_in, 5), config.d_in);
-  const trainer = await createTrainer({ gpu, config, source });
-  for (let i = 0; i < 5; i++) await trainer.advance();
-  const state = await trainer.snapshot();
-  const evaluation = await trainer.evaluate(1000);
-  expect(await trainer.snapshot()).toEqual(state);
-  const x = Float64Array.from(source.batch(0, 99), (value) => value * Math.fround(state.activation_scale));
-  const pass = forward(float64(state).parameters, x, config, []);
-  const frequency = new Float64Array(config.d_sae);
-  pass.selected.forEach((features, t) => {
-    for (const f of features) if (pass.z[t * config.d_sae + f]! > 0) frequency[f]! += 1 / 99;
-  });
-  const { fvu, explained_variance } = varianceMetrics(x, pass.error, config.d_in);
-  // Three batches of 33, the largest equal ones of at most 45.
-  expect(evaluation.tokens).toBe(99);
-  expect(evaluation.mse).toBeCloseTo(pass.mse_loss, 4);
-  expect(evaluation.fvu).toBeCloseTo(fvu, 5);
-  expect(evaluation.explained_variance).toBeCloseTo(explained_variance, 5);
-  expect(evaluation.l0).toBeCloseTo(
-    frequency.reduce((a, b) => a + b),
-    6,
-  );
-  expect(evaluation.dead_features).toBe(frequency.filter((f) => f === 0).length);
-  expect(relativeError(evaluation.feature_frequency, frequency)).toBeLessThan(1e-6);
+test("a source of another width is refused, and no step is taken beyond the last", async () => {
+  const config = configure({ training_tokens: 45 });
+  const wide = new ArraySource(plantedActivations(100, 19, 5), 19);
+  await expect(createTrainer({ gpu, config, source: wide })).rejects.toThrow(/18 columns.*19/);
+  const trainer = await createTrainer({ gpu, config, source: sourceFor(config, 100) });
+  await trainer.advance();
+  await expect(trainer.advance()).rejects.toThrow(/All 1 steps/);
   trainer.close();
-});
-
-test("the exported SAE reconstructs raw activations as the trained one does scaled ones", async () => {
-  const config = configure({});
-  const source = new ArraySource(activations(500, config.d_in, 5), config.d_in);
-  const trainer = await createTrainer({ gpu, config, source });
-  for (let i = 0; i < 5; i++) await trainer.advance();
-  const sae = await trainer.exportSae();
-  const state = await trainer.snapshot();
-  trainer.close();
-  expect(sae.W_enc.shape).toEqual([config.d_in, config.d_sae]);
-  expect(sae.W_dec.shape).toEqual([config.d_sae, config.d_in]);
-  const W_enc = new Float64Array(config.d_sae * config.d_in);
-  for (let f = 0; f < config.d_sae; f++) {
-    for (let i = 0; i < config.d_in; i++) W_enc[f * config.d_in + i] = sae.W_enc.data[i * config.d_sae + f]!;
-  }
-  const exported = {
-    W_enc,
-    W_dec: Float64Array.from(sae.W_dec.data),
-    b_enc: Float64Array.from(sae.b_enc.data),
-    b_dec: Float64Array.from(sae.b_dec.data),
-  };
-  const raw = Float64Array.from(source.batch(0, 50));
-  const s = state.activation_scale;
-  const onRaw = forward(exported, raw, config, []);
-  const onScaled = forward(
-    float64(state).parameters,
-    raw.map((value) => value * s),
-    config,
-    [],
-  );
-  expect(relativeError(onRaw.z, onScaled.z)).toBeLessThan(1e-6);
-  expect(
-    relativeError(
-      onRaw.error.map((e) => e * s),
-      onScaled.error,
-    ),
-  ).toBeLessThan(1e-6);
 });
 
 test("the training loop checkpoints at intervals, at a pause and at the end, and hands out every row once", async () => {
   const config = configure({ metrics_every_steps: 3 });
-  const source = new ArraySource(activations(500, config.d_in, 5), config.d_in);
-  const trainer = await createTrainer({ gpu, config, source });
+  const trainer = await createTrainer({ gpu, config, source: sourceFor(config, 500) });
   const steps: number[] = [];
   const saved: number[] = [];
   const options = {

@@ -17,14 +17,18 @@ import {
 } from "drizzle-orm/pg-core";
 import type { SyntheticConfig } from "../gpu/data/synthetic.ts";
 import type { Capabilities } from "../gpu/device/gpu.ts";
+import type { SaeHistograms } from "../gpu/metrics/sae-histograms.ts";
 import type { TrainingConfig } from "../gpu/sae/config.ts";
+import type { SaeConfig } from "../gpu/sae/sae.ts";
 import type { Evaluation, StepMetrics } from "../gpu/sae/trainer.ts";
 import { uuidv7 } from "./uuid.ts";
 import {
   activationSetStatuses,
   checkpointReasons,
   desiredStates,
+  evaluationStatuses,
   runStatuses,
+  saeStatuses,
   sourceKinds,
   storedEventTypes,
 } from "./vocabulary.ts";
@@ -116,7 +120,6 @@ export const runs = pgTable(
     desired: text({ enum: desiredStates }).notNull().default("run"),
     source_kind: text({ enum: sourceKinds }).notNull(),
     synthetic: jsonb().$type<SyntheticConfig>(),
-    activation_set_id: uuid().references(() => activation_sets.id, { onDelete: "restrict" }),
     hook_name: text().notNull(),
     config: jsonb().$type<TrainingConfig>().notNull(),
     total_steps: integer().notNull(),
@@ -143,11 +146,7 @@ export const runs = pgTable(
   (t) => [
     check("runs_status", oneOf(t.status, runStatuses)),
     check("runs_desired", oneOf(t.desired, desiredStates)),
-    check(
-      "runs_source",
-      sql`(${t.source_kind} = 'synthetic' and ${t.synthetic} is not null and ${t.activation_set_id} is null)
-        or (${t.source_kind} = 'activation_set' and ${t.synthetic} is null and ${t.activation_set_id} is not null)`,
-    ),
+    check("runs_source", sql`(${t.source_kind} = 'synthetic') = (${t.synthetic} is not null)`),
     check("runs_name", sql`length(${t.name}) between 1 and 200`),
     check("runs_step", sql`${t.step} >= 0 and ${t.step} <= ${t.total_steps}`),
     check("runs_total_steps", sql`${t.total_steps} > 0`),
@@ -162,8 +161,29 @@ export const runs = pgTable(
     // Runs without an FVU sort last in either direction, so each has its own key.
     index("runs_by_fvu_ascending").on(sql`coalesce(${t.fvu}, 'NaN'::float8)`, t.id),
     index("runs_by_fvu_descending").on(sql`coalesce(${t.fvu}, '-Infinity'::float8)`, t.id),
-    index("runs_by_activation_set").on(t.activation_set_id),
     index("runs_by_worker").on(t.worker_id),
+  ],
+);
+
+/**
+ * The activation sets a run trains on, in the order in which their rows stand side by side: one for an SAE, input and
+ * target for a transcoder, all hook points for a crosscoder. None for a synthetic run.
+ */
+export const run_activation_sets = pgTable(
+  "run_activation_sets",
+  {
+    run_id: uuid()
+      .notNull()
+      .references(() => runs.id, { onDelete: "cascade" }),
+    position: integer().notNull(),
+    activation_set_id: uuid()
+      .notNull()
+      .references(() => activation_sets.id, { onDelete: "restrict" }),
+  },
+  (t) => [
+    primaryKey({ columns: [t.run_id, t.position] }),
+    check("run_activation_sets_position", sql`${t.position} >= 0`),
+    index("run_activation_sets_by_set").on(t.activation_set_id),
   ],
 );
 
@@ -181,6 +201,7 @@ export const run_metrics = pgTable(
     tokens: bytes().notNull(),
     loss: doublePrecision().notNull(),
     mse_loss: doublePrecision().notNull(),
+    sparsity_loss: doublePrecision().notNull(),
     aux_loss: doublePrecision().notNull(),
     l0: doublePrecision().notNull(),
     explained_variance: doublePrecision().notNull(),
@@ -188,6 +209,7 @@ export const run_metrics = pgTable(
     dead_features: integer().notNull(),
     grad_norm: doublePrecision().notNull(),
     lr: doublePrecision().notNull(),
+    sparsity_coefficient: doublePrecision().notNull(),
     tokens_per_second: doublePrecision().notNull(),
     gpu_bytes: bytes().notNull(),
   },
@@ -244,24 +266,104 @@ export const checkpoints = pgTable(
   ],
 );
 
-/** What a run leaves for use: an SAE in SAELens' layout, in the folder `path` under FACET_HOME. */
+/**
+ * An SAE for use, in SAELens' layout in the folder `path` under FACET_HOME: what a run left, or what was imported.
+ * What is null of an imported one is not known before its import ends, or never was.
+ */
 export const saes = pgTable(
   "saes",
   {
     id: id(),
-    run_id: uuid()
-      .notNull()
-      .references(() => runs.id, { onDelete: "cascade" }),
-    hook_name: text().notNull(),
+    /** Null for an imported one. */
+    run_id: uuid().references(() => runs.id, { onDelete: "cascade" }),
+    name: text().notNull(),
+    status: text({ enum: saeStatuses }).notNull().default("ready"),
+    /** Why the import failed: cause and next step. */
+    reason: text(),
+    /** File or folder it was imported from, as the user named it. */
+    origin: text(),
+    /** Layout of the origin; "facet" for what a run left. */
+    format: text().notNull().default("facet"),
+    /** As it was trained; what it is used as stands in `config`. */
+    architecture: text(),
+    hook_name: text(),
+    model_name: text(),
+    dataset_name: text(),
+    d_in: integer(),
+    d_out: integer(),
+    d_sae: integer(),
+    config: jsonb().$type<SaeConfig>(),
     path: text().notNull(),
-    bytes: bytes().notNull(),
-    sha256: text().notNull(),
-    evaluation: jsonb().$type<Omit<Evaluation, "feature_frequency">>().notNull(),
+    bytes: bytes(),
+    sha256: text(),
+    /** On the training data, after the last step. */
+    evaluation: jsonb().$type<Omit<Evaluation, "feature_frequency">>(),
     recovery: jsonb().$type<object>(),
+    histograms: jsonb().$type<SaeHistograms>(),
     created_at: time().notNull().defaultNow(),
+    updated_at: time().notNull().defaultNow(),
   },
-  (t) => [unique("saes_run_hook").on(t.run_id, t.hook_name), check("saes_bytes", sql`${t.bytes} >= 0`)],
+  (t) => [
+    unique("saes_run_hook").on(t.run_id, t.hook_name),
+    check("saes_status", oneOf(t.status, saeStatuses)),
+    check("saes_name", sql`length(${t.name}) between 1 and 200`),
+    check("saes_bytes", sql`${t.bytes} >= 0`),
+    check("saes_sizes", sql`${t.d_in} > 0 and ${t.d_out} > 0 and ${t.d_sae} > 0`),
+    check(
+      "saes_ready",
+      sql`${t.status} <> 'ready' or (${t.architecture} is not null and ${t.d_in} is not null and ${t.d_out} is not null and ${t.d_sae} is not null and ${t.bytes} is not null and ${t.sha256} is not null)`,
+    ),
+    check(
+      "saes_trained",
+      sql`${t.run_id} is null or (${t.status} = 'ready' and ${t.hook_name} is not null and ${t.evaluation} is not null)`,
+    ),
+    index("saes_by_name").on(sql`lower(${t.name})`, t.id),
+  ],
 );
+
+/** A measurement of an SAE on stored activations. */
+export const sae_evaluations = pgTable(
+  "sae_evaluations",
+  {
+    id: id(),
+    sae_id: uuid()
+      .notNull()
+      .references(() => saes.id, { onDelete: "cascade" }),
+    status: text({ enum: evaluationStatuses }).notNull().default("queued"),
+    /** Part done, in [0, 1]. */
+    progress: doublePrecision().notNull().default(0),
+    /** Why it failed: cause and next step. */
+    reason: text(),
+    /** The sets as they were when it began; they may be deleted after it. */
+    sets: jsonb().$type<EvaluatedSet[]>().notNull(),
+    /** Most tokens to measure on. */
+    tokens: bytes().notNull(),
+    result: jsonb().$type<object>(),
+    worker_id: uuid().references(() => workers.id, { onDelete: "set null" }),
+    created_at: time().notNull().defaultNow(),
+    started_at: time(),
+    ended_at: time(),
+    updated_at: time().notNull().defaultNow(),
+  },
+  (t) => [
+    check("sae_evaluations_status", oneOf(t.status, evaluationStatuses)),
+    check("sae_evaluations_progress", sql`${t.progress} >= 0 and ${t.progress} <= 1`),
+    check("sae_evaluations_tokens", sql`${t.tokens} > 0`),
+    check("sae_evaluations_done", sql`(${t.status} = 'done') = (${t.result} is not null)`),
+    index("sae_evaluations_by_sae").on(t.sae_id, t.id),
+    index("sae_evaluations_open").on(t.status).where(sql`${t.status} in ('queued', 'running')`),
+  ],
+);
+
+/** An activation set as an evaluation remembers it. */
+export interface EvaluatedSet {
+  id: string;
+  name: string;
+  hook_name: string;
+  n_tokens: number;
+  d_in: number;
+  sha256: string;
+}
 
 /** What the installation remembers about itself, such as that the sample run has been made. */
 export const settings = pgTable("settings", {

@@ -14,5 +14,7 @@ export const desiredStates = ["run", "pause", "stop"] as const;
 export const sourceKinds = ["synthetic", "activation_set"] as const;
 export const checkpointReasons = ["interval", "final", "pause", "stop"] as const;
 export const activationSetStatuses = ["importing", "ready", "failed"] as const;
+export const saeStatuses = ["importing", "ready", "failed"] as const;
+export const evaluationStatuses = ["queued", "running", "done", "failed"] as const;
 /** Types of events with a row of their own; metrics are the one type without. */
 export const storedEventTypes = ["status", "progress", "checkpoint", "sae", "warning"] as const;

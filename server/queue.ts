@@ -3,13 +3,18 @@ import { fromDrizzle, type JobWithMetadata, PgBoss } from "pg-boss";
 import { z } from "zod";
 import type { Executor } from "../db/executor.ts";
 
-// The queue only delivers: a job says "look at this run", and the claim in runs/record.ts decides who gets it. So a
-// job delivered twice, late, or for a run that is gone does no harm.
+// The queue only delivers: a job says "look at this run" or "at this evaluation", and a claim in its row decides who
+// gets it. So a job delivered twice, late, or for a run that is gone does no harm.
 
 const trainQueue = "train";
 
+const evaluateQueue = "evaluate";
+
 const trainPayloadSchema = z.strictObject({ runId: z.uuid() });
 export type TrainPayload = z.output<typeof trainPayloadSchema>;
+
+const evaluatePayloadSchema = z.strictObject({ evaluationId: z.uuid() });
+export type EvaluatePayload = z.output<typeof evaluatePayloadSchema>;
 
 /** Seconds without a heartbeat after which a job counts as lost; the least that pg-boss takes. */
 const jobHeartbeatSeconds = 10;
@@ -27,6 +32,14 @@ const queueOptions = {
   deleteAfterSeconds: 86_400,
 } as const;
 
+const workOptions = {
+  batchSize: 1,
+  localConcurrency: 1,
+  includeMetadata: true,
+  pollingIntervalSeconds: 1,
+  heartbeatRefreshSeconds: 3,
+} as const;
+
 export interface RunQueue {
   /**
    * Asks for a worker for the run that has had `attempt` attempts so far; part of the transaction `tx`. Does nothing
@@ -40,6 +53,10 @@ export interface RunQueue {
    * the run's fate is in its row.
    */
   work(handler: (payload: TrainPayload, signal: AbortSignal) => Promise<void>): Promise<void>;
+  /** Asks for a worker for an evaluation; part of the transaction `tx`. */
+  enqueueEvaluation(tx: Executor, evaluationId: string): Promise<void>;
+  /** Takes one evaluation at a time, beside the training. The handler's error only ends the job. */
+  workEvaluations(handler: (payload: EvaluatePayload) => Promise<void>): Promise<void>;
   /** No more jobs are taken; resolves when the running handler has returned or after the time. */
   close(timeoutMs?: number): Promise<void>;
 }
@@ -68,6 +85,7 @@ export async function openQueue(url: string, options: OpenQueueOptions): Promise
   boss.on("error", options.onError);
   await boss.start();
   await boss.createQueue(trainQueue, queueOptions);
+  await boss.createQueue(evaluateQueue, queueOptions);
   return {
     async enqueue(tx, runId, attempt, priority = 0) {
       await boss.send(trainQueue, { runId } satisfies TrainPayload, {
@@ -82,20 +100,21 @@ export async function openQueue(url: string, options: OpenQueueOptions): Promise
       const ids = jobs.map((job) => job.id);
       if (ids.length > 0) await boss.deleteJob(trainQueue, ids, { db });
     },
+    async enqueueEvaluation(tx, evaluationId) {
+      await boss.send(evaluateQueue, { evaluationId } satisfies EvaluatePayload, {
+        singletonKey: evaluationId,
+        db: fromDrizzle(tx, sql),
+      });
+    },
+    async workEvaluations(handler) {
+      await boss.work(evaluateQueue, workOptions, async (jobs: JobWithMetadata<unknown>[]) => {
+        for (const job of jobs) await handler(evaluatePayloadSchema.parse(job.data));
+      });
+    },
     async work(handler) {
-      await boss.work(
-        trainQueue,
-        {
-          batchSize: 1,
-          localConcurrency: 1,
-          includeMetadata: true,
-          pollingIntervalSeconds: 1,
-          heartbeatRefreshSeconds: 3,
-        },
-        async (jobs: JobWithMetadata<unknown>[]) => {
-          for (const job of jobs) await handler(trainPayloadSchema.parse(job.data), job.signal);
-        },
-      );
+      await boss.work(trainQueue, workOptions, async (jobs: JobWithMetadata<unknown>[]) => {
+        for (const job of jobs) await handler(trainPayloadSchema.parse(job.data), job.signal);
+      });
     },
     async close(timeoutMs = 10_000) {
       await boss.stop({ graceful: true, timeout: timeoutMs });

@@ -8,6 +8,9 @@ import { openQueue, type RunQueue } from "./queue.ts";
 import { sweepTrash } from "./runs/delete.ts";
 import { startReaper } from "./runs/reaper.ts";
 import { openRunSignals, type RunSignals } from "./runs/signals.ts";
+import { sweepSaes } from "./saes/delete.ts";
+import { failAbandonedEvaluations } from "./saes/evaluate.ts";
+import { failAbandonedSaeImports } from "./saes/import.ts";
 
 /** Everything the services work with, opened once per process. */
 export interface Services {
@@ -39,7 +42,13 @@ export async function openServices(env: Environment): Promise<Services> {
     ]);
     await sweepTrash(db, env.home);
     await sweepActivations(db, env.home);
-    const reaper = startReaper({ db, queue, tasks: [failAbandonedImports], onError: reportError });
+    await sweepSaes(db, env.home);
+    const reaper = startReaper({
+      db,
+      queue,
+      tasks: [failAbandonedImports, failAbandonedSaeImports, failAbandonedEvaluations],
+      onError: reportError,
+    });
     const background = createBackground(reportError);
     return {
       env,

@@ -4,14 +4,21 @@ import { ZoomOut } from "lucide-react";
 import { useTheme } from "next-themes";
 import { useEffect, useRef, useState } from "react";
 import { IconButton } from "../_ui/button.tsx";
+import { classNames } from "../_ui/class-names.ts";
 import { formatCount, noValue } from "../_ui/format.ts";
 import { type Explanation, InfoTip } from "../_ui/info-tip.tsx";
 import { LinePlot, type PlotData, type Zoom } from "./line-plot.ts";
 
 const height = 188;
+/** Of a line of the legend, where that stands below the head; taken from the plot. */
+const legendLine = 18;
+/** More do not fit beside the title, nor into one line of a legend. */
+const seriesInHead = 2;
+const seriesInLine = 3;
 
 interface PlotProps {
   data: PlotData;
+  height: number;
   logarithmic: boolean;
   tick: ((value: number) => string) | undefined;
   syncKey: string;
@@ -35,10 +42,10 @@ function Plot(props: PlotProps) {
   useEffect(() => {
     const box = element.current;
     if (!box) return;
-    const { data, logarithmic, tick, syncKey, zoom } = newest.current;
+    const { data, height: initial, logarithmic, tick, syncKey, zoom } = newest.current;
     const made = new LinePlot(box, data, {
       width: Math.max(box.clientWidth, 50),
-      height,
+      height: initial,
       logarithmic,
       tick,
       syncKey,
@@ -71,7 +78,36 @@ function Plot(props: PlotProps) {
     return () => cancelAnimationFrame(frame);
   }, [data]);
 
-  return <div ref={element} className="w-full overflow-hidden" style={{ height }} />;
+  // Without values there are no axes to show either.
+  const empty = props.data.steps.length === 0;
+  return (
+    <div
+      ref={element}
+      className={classNames("w-full overflow-hidden", empty && "invisible")}
+      style={{ height: props.height }}
+    />
+  );
+}
+
+/** Each series with its colour and value; a single one needs neither colour nor name. */
+function Values({
+  title,
+  shown,
+}: {
+  title: string;
+  shown: readonly { label: string; color: string; text: string }[];
+}) {
+  return shown.map(({ label, color, text }) => (
+    <span key={label} className="flex items-center gap-1.5">
+      {shown.length > 1 ? (
+        <>
+          <span className="h-0.5 w-2.5 rounded-full" style={{ background: `var(${color})` }} />
+          {label === title ? null : <span className="text-ink-3">{label}</span>}
+        </>
+      ) : null}
+      <span>{text}</span>
+    </span>
+  ));
 }
 
 export interface ChartProps {
@@ -108,6 +144,8 @@ export function Chart({ title, explanation, data, format, tick, logarithmic = fa
     step === undefined
       ? `${title}: no values yet`
       : `${title} at step ${formatCount(step)}: ${shown.map(({ label, text }) => `${label} ${text}`).join(", ")}`;
+  const below = data.series.length > seriesInHead;
+  const legendHeight = (data.series.length > seriesInLine ? 2 : 1) * legendLine + 4;
   const shape = `${resolvedTheme}/${log}/${data.smoothing > 0}/${data.series.map(({ label }) => label).join()}`;
 
   return (
@@ -122,17 +160,7 @@ export function Chart({ title, explanation, data, format, tick, logarithmic = fa
           {cursor !== null && step !== undefined ? (
             <span className="text-ink-3">{formatCount(step)}</span>
           ) : null}
-          {shown.map(({ label, color, text }) => (
-            <span key={label} className="flex items-center gap-1.5">
-              {shown.length > 1 ? (
-                <>
-                  <span className="h-0.5 w-2.5 rounded-full" style={{ background: `var(${color})` }} />
-                  {label === title ? null : <span className="text-ink-3">{label}</span>}
-                </>
-              ) : null}
-              <span>{text}</span>
-            </span>
-          ))}
+          {below ? null : <Values title={title} shown={shown} />}
         </span>
         {zoom ? (
           <IconButton
@@ -154,10 +182,20 @@ export function Chart({ title, explanation, data, format, tick, logarithmic = fa
           log
         </button>
       </figcaption>
+      {below ? (
+        <div
+          aria-hidden
+          className="num flex flex-wrap content-start gap-x-3.5 overflow-hidden px-3.5 text-xs leading-[18px] whitespace-nowrap"
+          style={{ height: legendHeight }}
+        >
+          <Values title={title} shown={shown} />
+        </div>
+      ) : null}
       <div role="img" aria-label={summary} className="relative px-1 pb-1">
         <Plot
           key={shape}
           data={data}
+          height={below ? height - legendHeight : height}
           logarithmic={log}
           tick={tick}
           syncKey={syncKey}

@@ -2,29 +2,35 @@
 
 import { Slider } from "@base-ui/react/slider";
 import { type ReactNode, useId, useMemo, useState } from "react";
+import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import { formatBytes } from "../_ui/format.ts";
+import { definitionsFor, hasPenalty, metricApplies } from "./architecture-metrics.ts";
 import { Chart } from "./chart.tsx";
-import { type MetricKey, metricDefinitions } from "./metric-definitions.ts";
+import type { MetricKey } from "./metric-definitions.ts";
 import type { MetricHistory } from "./metric-history.ts";
 import { MetricTable } from "./metric-table.tsx";
 
 interface Panel {
-  title: string;
+  /** The first metric gives title and explanation. */
   keys: readonly MetricKey[];
+  /** A level to reach, drawn across. */
+  target?: (config: TrainingConfig) => number | null;
   logarithmic?: boolean;
   tick?: (value: number) => string;
 }
 
 const panels: readonly Panel[] = [
-  { title: "Loss", keys: ["loss", "mse_loss", "aux_loss"], logarithmic: true },
-  { title: "FVU", keys: ["fvu"] },
-  { title: "Explained variance", keys: ["explained_variance"] },
-  { title: "L0", keys: ["l0"] },
-  { title: "Dead features", keys: ["dead_features"] },
-  { title: "Throughput", keys: ["tokens_per_second"] },
-  { title: "Gradient norm", keys: ["grad_norm"], logarithmic: true },
-  { title: "Learning rate", keys: ["lr"] },
-  { title: "GPU memory", keys: ["gpu_bytes"], tick: (bytes) => formatBytes(bytes).replace("iB", "") },
+  { keys: ["loss", "mse_loss", "sparsity_loss", "aux_loss"], logarithmic: true },
+  { keys: ["fvu"] },
+  { keys: ["explained_variance"] },
+  { keys: ["l0"], target: (config) => (hasPenalty(config) ? config.target_l0 : null) },
+  { keys: ["sparsity_loss"] },
+  { keys: ["sparsity_coefficient"] },
+  { keys: ["dead_features"] },
+  { keys: ["tokens_per_second"] },
+  { keys: ["grad_norm"], logarithmic: true },
+  { keys: ["lr"] },
+  { keys: ["gpu_bytes"], tick: (bytes) => formatBytes(bytes).replace("iB", "") },
 ];
 
 const colors = ["--chart-1", "--chart-2", "--chart-3", "--chart-4"];
@@ -64,6 +70,7 @@ export function MetricCharts({
   history,
   version,
   name,
+  config,
   aside,
 }: {
   history: MetricHistory;
@@ -71,23 +78,42 @@ export function MetricCharts({
   version: number;
   /** What is trained; the file name of a download. */
   name: string;
+  /** What is trained, which says what its losses are made of; null before that is known. */
+  config: TrainingConfig | null;
   aside?: ReactNode;
 }) {
   const [smoothing, setSmoothing] = useState(0);
   const syncKey = useId();
+  const definitions = useMemo(() => definitionsFor(config), [config]);
+  const shown = useMemo(
+    () =>
+      panels
+        .map((panel) => ({ ...panel, keys: panel.keys.filter((key) => metricApplies(key, config)) }))
+        .filter(({ keys }) => keys.length > 0),
+    [config],
+  );
   const data = useMemo(() => {
     // The history is one growing object; its version says when to read it again.
     if (version < 0) return [];
-    return panels.map(({ keys }) => ({
-      steps: history.steps,
-      smoothing,
-      series: keys.map((key, index) => ({
-        label: metricDefinitions[key].label,
-        color: colors[index] ?? "--chart-1",
-        values: history.column(key),
-      })),
-    }));
-  }, [history, version, smoothing]);
+    return shown.map(({ keys, target }) => {
+      const level = config === null ? null : (target?.(config) ?? null);
+      return {
+        steps: history.steps,
+        smoothing,
+        series: [
+          ...keys.map((key, index) => ({
+            label:
+              keys.length > 1 ? (definitions[key].short ?? definitions[key].label) : definitions[key].label,
+            color: colors[index] ?? "--chart-1",
+            values: history.column(key),
+          })),
+          ...(level === null
+            ? []
+            : [{ label: "target", color: "--ink-3", values: history.steps.map(() => level) }]),
+        ],
+      };
+    });
+  }, [history, version, smoothing, shown, definitions, config]);
 
   return (
     <section aria-label="Charts">
@@ -99,12 +125,12 @@ export function MetricCharts({
         </div>
       </div>
       <div className="grid gap-3 sm:grid-cols-2 xl:grid-cols-3">
-        {panels.map(({ title, keys, logarithmic = false, tick }, index) => {
-          const definition = metricDefinitions[keys[0]!];
+        {shown.map(({ keys, logarithmic = false, tick }, index) => {
+          const definition = definitions[keys[0]!];
           return (
             <Chart
-              key={title}
-              title={title}
+              key={keys[0]}
+              title={definition.label}
               explanation={definition.explanation}
               format={definition.format}
               logarithmic={logarithmic}
@@ -115,7 +141,7 @@ export function MetricCharts({
           );
         })}
       </div>
-      <MetricTable history={history} version={version} name={name} />
+      <MetricTable history={history} version={version} name={name} config={config} />
     </section>
   );
 }

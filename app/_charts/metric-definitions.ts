@@ -6,9 +6,13 @@ export type MetricKey = Exclude<keyof StepMetrics, "step">;
 
 export interface MetricDefinition {
   label: string;
+  /** Beside others in one chart. */
+  short?: string;
   explanation: Explanation;
   format(value: number): string;
 }
+
+export type MetricDefinitions = Readonly<Record<MetricKey, MetricDefinition>>;
 
 /** 3e-4, as learning rates are said. */
 function formatRateOfLearning(value: number): string {
@@ -16,15 +20,18 @@ function formatRateOfLearning(value: number): string {
   return rounded !== 0 && rounded < 1e-2 ? rounded.toExponential() : String(rounded);
 }
 
-const scalingSaes = "Gao et al. 2024, arXiv 2406.04093";
+export const scalingSaes = "Gao et al. 2024, arXiv 2406.04093";
 
-/** Every metric of a training step: how it is called, what it means, how it is written. */
-export const metricDefinitions: Record<MetricKey, MetricDefinition> = {
+/**
+ * Every metric of a training step: how it is called, what it means, how it is written. What an architecture's losses are
+ * made of is said by `definitionsFor`.
+ */
+export const metricDefinitions: MetricDefinitions = {
   loss: {
     label: "Loss",
     explanation: {
-      help: "What the optimizer minimises: the reconstruction error plus the weighted auxiliary loss, in the normalised space of the inputs.",
-      formula: "loss = mse_loss + aux_loss",
+      help: "What the optimizer minimises, in the normalised space of the inputs.",
+      formula: "loss = mse_loss + sparsity_loss + aux_loss",
       source: "SAELens",
     },
     format: formatMetric,
@@ -38,19 +45,27 @@ export const metricDefinitions: Record<MetricKey, MetricDefinition> = {
     },
     format: formatMetric,
   },
-  aux_loss: {
-    label: "AuxK",
+  sparsity_loss: {
+    label: "Sparsity loss",
+    short: "Sparsity",
     explanation: {
-      help: "Error of the dead features' own reconstruction of the residual, weighted; it teaches dead features something useful to do.",
-      source: `${scalingSaes}, appendix A.2`,
+      help: "The penalty on active features, weighted by the sparsity coefficient of the step.",
+      source: "SAELens",
     },
+    format: formatMetric,
+  },
+  aux_loss: {
+    label: "Auxiliary loss",
+    short: "Auxiliary",
+    explanation: { help: "What else is minimised beside error and sparsity." },
     format: formatMetric,
   },
   l0: {
     label: "L0",
     explanation: {
-      help: "Features that fire on a token, averaged over the batch. In TopK it is at most k: a kept pre-activation that is not positive does not fire.",
-      formula: "l0 = mean_b |{ f : z_f > 0 }|",
+      help: "Features that fire on a token, averaged over the batch.",
+      formula: "l0 = mean_b |{ i : f_i > 0 }|",
+      source: "SAELens",
     },
     format: (value) => value.toFixed(2),
   },
@@ -84,7 +99,8 @@ export const metricDefinitions: Record<MetricKey, MetricDefinition> = {
     label: "Gradient norm",
     explanation: {
       help: "L2 norm of the gradient of all parameters together, before clipping.",
-      formula: "‖∇‖₂ over W_enc, b_enc, W_dec, b_dec",
+      formula: "‖∇‖₂ over all parameters",
+      source: "torch.nn.utils.clip_grad_norm_",
     },
     format: formatMetric,
   },
@@ -92,6 +108,15 @@ export const metricDefinitions: Record<MetricKey, MetricDefinition> = {
     label: "Learning rate",
     explanation: { help: "Adam's step size at this step, after warm-up and decay.", source: "SAELens lr" },
     format: formatRateOfLearning,
+  },
+  sparsity_coefficient: {
+    label: "Sparsity coefficient",
+    explanation: {
+      help: "Weight λ of the penalty in this step: after its warm-up over W steps, and as steered towards target_l0.",
+      formula: "λ_t = λ · min(1, t / W)",
+      source: "SAELens l1_coefficient, l0_coefficient",
+    },
+    format: formatMetric,
   },
   tokens_per_second: {
     label: "Throughput",

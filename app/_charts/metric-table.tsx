@@ -3,17 +3,20 @@
 import { Collapsible } from "@base-ui/react/collapsible";
 import { ChevronRight, Download } from "lucide-react";
 import { useMemo } from "react";
+import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { StepMetrics } from "../../gpu/sae/trainer.ts";
 import { Button } from "../_ui/button.tsx";
 import { formatCount } from "../_ui/format.ts";
 import { ScrollBox } from "../_ui/scroll-area.tsx";
-import { type MetricKey, metricDefinitions } from "./metric-definitions.ts";
+import { definitionsFor, metricApplies } from "./architecture-metrics.ts";
+import type { MetricDefinitions, MetricKey } from "./metric-definitions.ts";
 import type { MetricHistory } from "./metric-history.ts";
 
-const keys: readonly MetricKey[] = [
+const allKeys: readonly MetricKey[] = [
   "tokens",
   "loss",
   "mse_loss",
+  "sparsity_loss",
   "aux_loss",
   "fvu",
   "explained_variance",
@@ -21,6 +24,7 @@ const keys: readonly MetricKey[] = [
   "dead_features",
   "grad_norm",
   "lr",
+  "sparsity_coefficient",
   "tokens_per_second",
   "gpu_bytes",
 ];
@@ -35,7 +39,7 @@ function spread(rows: readonly StepMetrics[], most: number): StepMetrics[] {
   return picked;
 }
 
-function download(rows: readonly StepMetrics[], name: string): void {
+function download(rows: readonly StepMetrics[], keys: readonly MetricKey[], name: string): void {
   const lines = rows.map((row) => [row.step, ...keys.map((key) => row[key])].join(","));
   const blob = new Blob([`${["step", ...keys].join(",")}\n${lines.join("\n")}\n`], { type: "text/csv" });
   const url = URL.createObjectURL(blob);
@@ -46,7 +50,17 @@ function download(rows: readonly StepMetrics[], name: string): void {
   URL.revokeObjectURL(url);
 }
 
-function Rows({ history, version }: { history: MetricHistory; version: number }) {
+function Rows({
+  history,
+  version,
+  keys,
+  definitions,
+}: {
+  history: MetricHistory;
+  version: number;
+  keys: readonly MetricKey[];
+  definitions: MetricDefinitions;
+}) {
   const rows = useMemo(() => (version < 0 ? [] : spread(history.rows, mostRows)), [history, version]);
   return (
     <ScrollBox label="Metric rows" className="max-h-80">
@@ -58,7 +72,7 @@ function Rows({ history, version }: { history: MetricHistory; version: number })
             </th>
             {keys.map((key) => (
               <th key={key} scope="col" className="px-3 py-1.5 font-normal">
-                {metricDefinitions[key].label}
+                {definitions[key].label}
               </th>
             ))}
           </tr>
@@ -71,7 +85,7 @@ function Rows({ history, version }: { history: MetricHistory; version: number })
               </th>
               {keys.map((key) => (
                 <td key={key} className="px-3 py-1">
-                  {metricDefinitions[key].format(row[key])}
+                  {definitions[key].format(row[key])}
                 </td>
               ))}
             </tr>
@@ -87,11 +101,15 @@ export function MetricTable({
   history,
   version,
   name,
+  config,
 }: {
   history: MetricHistory;
   version: number;
   name: string;
+  /** What is trained; metrics that it does not have are left out. */
+  config: TrainingConfig | null;
 }) {
+  const keys = allKeys.filter((key) => metricApplies(key, config));
   return (
     <Collapsible.Root className="mt-3 rounded-lg border border-line bg-surface">
       <div className="flex h-10 items-center justify-between gap-3 pr-1.5 pl-3">
@@ -107,14 +125,14 @@ export function MetricTable({
           look="ghost"
           size="small"
           disabled={history.rows.length === 0}
-          onClick={() => download(history.rows, name)}
+          onClick={() => download(history.rows, keys, name)}
         >
           <Download aria-hidden size={13} />
           CSV
         </Button>
       </div>
       <Collapsible.Panel className="border-t border-line">
-        <Rows history={history} version={version} />
+        <Rows history={history} version={version} keys={keys} definitions={definitionsFor(config)} />
       </Collapsible.Panel>
     </Collapsible.Root>
   );

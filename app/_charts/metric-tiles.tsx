@@ -1,7 +1,9 @@
+import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { StepMetrics } from "../../gpu/sae/trainer.ts";
 import { formatPercent, noValue } from "../_ui/format.ts";
 import { type Explanation, InfoTip } from "../_ui/info-tip.tsx";
-import { type MetricKey, metricDefinitions } from "./metric-definitions.ts";
+import { definitionsFor } from "./architecture-metrics.ts";
+import type { MetricKey } from "./metric-definitions.ts";
 
 export interface Tile {
   label: string;
@@ -37,9 +39,18 @@ export function Tiles({ label, tiles }: { label: string; tiles: readonly Tile[] 
 const latestKeys: readonly MetricKey[] = ["loss", "fvu", "explained_variance", "l0", "dead_features"];
 
 /** The newest values of the metrics that say how a training stands. */
-export function MetricTiles({ latest, d_sae }: { latest: StepMetrics | null; d_sae: number }) {
+export function MetricTiles({
+  latest,
+  d_sae,
+  config,
+}: {
+  latest: StepMetrics | null;
+  d_sae: number;
+  config: TrainingConfig | null;
+}) {
+  const definitions = definitionsFor(config);
   const tiles = latestKeys.map((key): Tile => {
-    const { label, explanation, format } = metricDefinitions[key];
+    const { label, explanation, format } = definitions[key];
     const value = latest ? format(latest[key]) : noValue;
     const share = latest && key === "dead_features" ? formatPercent(latest.dead_features / d_sae) : null;
     return { label, explanation, value, ...(share ? { detail: share } : {}) };

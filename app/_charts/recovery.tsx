@@ -1,7 +1,8 @@
 import type { Recovery } from "../../gpu/metrics/recovery.ts";
+import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { Evaluation } from "../../gpu/sae/trainer.ts";
 import { formatCompact, formatCount, formatMetric, formatPercent } from "../_ui/format.ts";
-import { metricDefinitions } from "./metric-definitions.ts";
+import { definitionsFor } from "./architecture-metrics.ts";
 import { type Tile, Tiles } from "./metric-tiles.tsx";
 
 /** How many of the true features were found, against the generator's ground truth. */
@@ -55,30 +56,87 @@ export function RecoveryTiles({ recovery }: { recovery: Recovery }) {
       value: formatCount(recovery.n_features),
     },
   ];
-  return <Tiles label="Recovery of the true features" tiles={tiles} />;
+  return (
+    <div className="space-y-3">
+      <Tiles label="Recovery of the true features" tiles={tiles} />
+      <ReconstructionTiles recovery={recovery} />
+    </div>
+  );
+}
+
+/** What the SAE makes of fresh samples, beside what they were made of. */
+function ReconstructionTiles({ recovery }: { recovery: Recovery }) {
+  const { explained_variance, shrinkage, l0, true_l0, dead_fraction, tokens } = recovery;
+  // Recoveries of earlier versions have none of these.
+  if (tokens === undefined) return null;
+  const tiles: Tile[] = [
+    {
+      label: "Explained variance",
+      explanation: {
+        help: "Share of the samples' variance about their mean that the reconstructions have.",
+        formula: "1 − E‖x − x̂‖² / (E‖x‖² − ‖E x‖²)",
+        source: "SAELens synthetic",
+      },
+      value: explained_variance.toFixed(4),
+    },
+    {
+      label: "Shrinkage",
+      explanation: {
+        help: "How long reconstructions are, relative to the samples. Below 1 they are too short, as penalties on the size of activations make them.",
+        formula: "E ‖x̂‖ / ‖x‖",
+        source: "SAELens synthetic",
+      },
+      value: shrinkage.toFixed(3),
+    },
+    {
+      label: "L0",
+      explanation: {
+        help: "Latents that fire on a sample, in the mean; beside it the true features that do.",
+        source: "SAELens synthetic",
+      },
+      value: l0.toFixed(2),
+      detail: `of ${true_l0.toFixed(2)} true`,
+    },
+    {
+      label: "Dead latents",
+      explanation: { help: "Latents that fired on none of the samples." },
+      value: formatPercent(dead_fraction),
+    },
+    {
+      label: "Scored on",
+      explanation: { help: "Fresh samples of the generator that no training step has seen." },
+      value: formatCompact(tokens),
+      detail: "samples",
+    },
+  ];
+  return <Tiles label="Reconstruction of fresh samples" tiles={tiles} />;
 }
 
 /** The finished dictionary measured over fresh or whole data. */
 export function EvaluationTiles({
   evaluation,
   d_sae,
+  config = null,
 }: {
   evaluation: Omit<Evaluation, "feature_frequency">;
   d_sae: number;
+  /** What was trained. */
+  config?: TrainingConfig | null;
 }) {
+  const definitions = definitionsFor(config);
   const tiles: Tile[] = [
-    { label: "FVU", explanation: metricDefinitions.fvu.explanation, value: formatMetric(evaluation.fvu) },
+    { label: "FVU", explanation: definitions.fvu.explanation, value: formatMetric(evaluation.fvu) },
     {
       label: "Explained variance",
-      explanation: metricDefinitions.explained_variance.explanation,
+      explanation: definitions.explained_variance.explanation,
       value: formatMetric(evaluation.explained_variance),
     },
     {
       label: "MSE",
-      explanation: metricDefinitions.mse_loss.explanation,
+      explanation: definitions.mse_loss.explanation,
       value: formatMetric(evaluation.mse),
     },
-    { label: "L0", explanation: metricDefinitions.l0.explanation, value: evaluation.l0.toFixed(2) },
+    { label: "L0", explanation: definitions.l0.explanation, value: evaluation.l0.toFixed(2) },
     {
       label: "Silent features",
       explanation: { help: "Features that fired on none of the evaluated tokens." },

@@ -1,12 +1,15 @@
 "use client";
 
 import { Play, Square } from "lucide-react";
-import { type FormEvent, useEffect, useState, useSyncExternalStore } from "react";
+import { type FormEvent, useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import { sampleSynthetic, sampleTraining } from "../../gpu/data/sample-run.ts";
-import { configFaults, trainingConfigSchema } from "../../gpu/sae/config.ts";
+import { type BaseArchitecture, baseArchitectures, isBase } from "../../gpu/sae/architecture.ts";
+import { trainingConfigOptions, trainingConfigSchema } from "../../gpu/sae/config.ts";
+import { configFaults } from "../../gpu/sae/config-faults.ts";
 import { MetricCharts } from "../_charts/metric-charts.tsx";
 import { MetricTiles } from "../_charts/metric-tiles.tsx";
 import { EvaluationTiles, RecoveryTiles } from "../_charts/recovery.tsx";
+import { ArchitectureChoice } from "../_runs/architecture-choice.tsx";
 import { OptionInput } from "../_runs/option-input.tsx";
 import { type OptionField, optionFields, readValue, writeValue } from "../_runs/schema-fields.ts";
 import { Button } from "../_ui/button.tsx";
@@ -16,7 +19,7 @@ import { PageHeader, Panel } from "../_ui/panel.tsx";
 import { ProgressBar } from "../_ui/progress-bar.tsx";
 import { useNow } from "../_ui/relative-time.tsx";
 import { MissingWebGpu } from "./missing-webgpu.tsx";
-import { sampleOptions, type TabOptions, tabConfig } from "./tab-config.ts";
+import { keepsFixedNumber, sampleOptions, type TabOptions, tabConfig } from "./tab-config.ts";
 import { type TabPhase, TabTraining, type TabTrainingState } from "./tab-training.ts";
 
 const stepsField: OptionField = {
@@ -33,16 +36,18 @@ const stepsField: OptionField = {
   bounds: "from 1 to 100,000",
 };
 
-const fields: readonly OptionField[] = [
-  ...["d_sae", "k", "lr"].flatMap((key) =>
-    optionFields(trainingConfigSchema).filter((field) => field.key === key),
-  ),
-  stepsField,
-  ...optionFields(trainingConfigSchema).filter(({ key }) => key === "seed"),
-];
+const trainingFields = optionFields(trainingConfigOptions);
+
+/** The options of an architecture that one may change here. */
+function fieldsOf(architecture: BaseArchitecture): OptionField[] {
+  const few = keepsFixedNumber(architecture) ? "k" : "target_l0";
+  return ["d_sae", few, "lr", "steps", "seed"].flatMap((key) =>
+    key === "steps" ? [stepsField] : trainingFields.filter((field) => field.key === key),
+  );
+}
 
 const standing: Readonly<Record<string, string>> = Object.fromEntries(
-  Object.entries(sampleOptions).map(([key, value]: [string, number]) => [key, writeValue(value)]),
+  Object.entries(sampleOptions).map(([key, value]: [string, string | number]) => [key, writeValue(value)]),
 );
 
 /** Of a described number, what is wrong with what was typed. */
@@ -50,11 +55,12 @@ function faultOf(field: OptionField): string {
   return `${field.label} must be a ${field.kind === "integer" ? "whole number" : "number"} ${field.bounds ?? ""}.`;
 }
 
-function judged(typed: Readonly<Record<string, string>>) {
+function judged(architecture: BaseArchitecture, typed: Readonly<Record<string, string>>) {
   const faults = new Map<string, string>();
-  const options = { ...sampleOptions };
+  const options = { ...sampleOptions, architecture };
+  const fields = fieldsOf(architecture);
   for (const field of fields) {
-    const key = field.key as keyof TabOptions;
+    const key = field.key as Exclude<keyof TabOptions, "architecture">;
     const value = readValue(field, typed[key] ?? standing[key] ?? "");
     if (typeof value === "number") options[key] = value;
     else faults.set(key, faultOf(field));
@@ -142,7 +148,8 @@ export function Playground() {
   const state = useSyncExternalStore(training.subscribe, training.state, training.state);
   const [typed, setTyped] = useState<Readonly<Record<string, string>>>({});
   const webGpu = useWebGpu();
-  const { config, faults } = judged(typed);
+  const [architecture, setArchitecture] = useState<BaseArchitecture>(sampleOptions.architecture);
+  const { config, faults } = useMemo(() => judged(architecture, typed), [architecture, typed]);
   const running = busy.includes(state.phase);
 
   useEffect(() => () => training.close(), [training]);
@@ -156,7 +163,7 @@ export function Playground() {
     <>
       <PageHeader
         title="Playground"
-        description="Trains a small TopK SAE in this tab, with the trainer and the shaders of the server's worker. Its activations are built from known features, so the end says how many of them were found. Nothing leaves the browser."
+        description="Trains a small SAE in this tab, with the trainer and the shaders of the server's worker. Its activations are built from known features, so the end says how many of them were found. Nothing leaves the browser."
       />
       {webGpu === false ? (
         <MissingWebGpu reason="This browser has no WebGPU, so it cannot train." />
@@ -167,8 +174,15 @@ export function Playground() {
       ) : null}
       <form onSubmit={submit} noValidate className="mb-5">
         <Panel>
-          <div className="grid items-end gap-x-5 gap-y-4 sm:grid-cols-3 lg:grid-cols-[repeat(5,minmax(0,1fr))_auto]">
-            {fields.map((field) => {
+          <ArchitectureChoice
+            value={architecture}
+            only={baseArchitectures}
+            onChoose={(next) => {
+              if (isBase(next)) setArchitecture(next);
+            }}
+          />
+          <div className="mt-4 grid items-start gap-x-5 gap-y-4 sm:grid-cols-3 lg:grid-cols-[repeat(5,minmax(0,1fr))_auto]">
+            {fieldsOf(architecture).map((field) => {
               const value = typed[field.key] ?? standing[field.key] ?? "";
               return (
                 <OptionInput
@@ -184,6 +198,7 @@ export function Playground() {
             })}
             {running ? (
               <Button
+                className="mt-6"
                 onClick={() => training.stop()}
                 disabled={state.phase === "stopping" || state.phase === "evaluating"}
               >
@@ -191,7 +206,12 @@ export function Playground() {
                 Stop
               </Button>
             ) : (
-              <Button type="submit" look="primary" disabled={config === null || webGpu !== true}>
+              <Button
+                type="submit"
+                look="primary"
+                className="mt-6"
+                disabled={config === null || webGpu !== true}
+              >
                 <Play aria-hidden size={14} />
                 {state.phase === "idle" ? "Train" : "Train again"}
               </Button>
@@ -205,14 +225,27 @@ export function Playground() {
           <h2 className="mb-2 font-medium">Recovery of the true features</h2>
           <RecoveryTiles recovery={state.recovery} />
           <h2 className="mt-4 mb-2 font-medium">Final evaluation</h2>
-          <EvaluationTiles evaluation={state.evaluation} d_sae={state.config?.d_sae ?? sampleOptions.d_sae} />
+          <EvaluationTiles
+            evaluation={state.evaluation}
+            d_sae={state.config?.d_sae ?? sampleOptions.d_sae}
+            config={state.config}
+          />
         </section>
       ) : (
         <div className="mb-6">
-          <MetricTiles latest={state.history.latest} d_sae={state.config?.d_sae ?? sampleOptions.d_sae} />
+          <MetricTiles
+            latest={state.history.latest}
+            d_sae={state.config?.d_sae ?? sampleOptions.d_sae}
+            config={state.config ?? config}
+          />
         </div>
       )}
-      <MetricCharts history={state.history} version={state.version} name="playground" />
+      <MetricCharts
+        history={state.history}
+        version={state.version}
+        name="playground"
+        config={state.config ?? config}
+      />
     </>
   );
 }

@@ -61,7 +61,7 @@ async function train({ config, synthetic }: Extract<ToTrainer, { type: "start" }
     report();
     tell({ type: "evaluating", outcome: outcome === "completed" ? "completed" : "stopped" });
     const { feature_frequency: _frequency, ...evaluation } = await trainer.evaluate(evaluationTokens(config));
-    const recovery = await evaluateRecovery({ gpu, source, sae: await trainer.exportSae(), config });
+    const recovery = await evaluateRecovery({ gpu, source, sae: await trainer.exportSae() });
     tell({ type: "finished", evaluation, recovery });
   } finally {
     trainer?.close();

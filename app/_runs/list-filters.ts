@@ -2,6 +2,7 @@
 
 import { usePathname, useSearchParams } from "next/navigation";
 import { useCallback, useMemo } from "react";
+import { type Architecture, architectures } from "../../gpu/sae/architecture.ts";
 import type { RunStatus } from "../../server/runs/views.ts";
 import { runStatuses } from "./status-badge.tsx";
 
@@ -11,6 +12,8 @@ export type SortField = (typeof sortFields)[number];
 export interface ListFilters {
   text: string;
   status: readonly RunStatus[];
+  /** Null: all of them. */
+  architecture: Architecture | null;
   sort: { by: SortField; direction: "asc" | "desc" };
 }
 
@@ -23,14 +26,16 @@ function readFilters(params: URLSearchParams): ListFilters {
   return {
     text: params.get("q") ?? "",
     status: runStatuses.filter((status) => wanted.includes(status)),
+    architecture: architectures.find((one) => one === params.get("architecture")) ?? null,
     sort: field ? { by: field, direction: direction === "asc" ? "asc" : "desc" } : standard,
   };
 }
 
-function writeFilters({ text, status, sort }: ListFilters): string {
+function writeFilters({ text, status, architecture, sort }: ListFilters): string {
   const params = new URLSearchParams();
   if (text) params.set("q", text);
   if (status.length > 0) params.set("status", status.join(","));
+  if (architecture) params.set("architecture", architecture);
   if (sort.by !== standard.by || sort.direction !== standard.direction)
     params.set("sort", `${sort.by}.${sort.direction}`);
   return params.toString().replaceAll("%2C", ",");

@@ -4,24 +4,31 @@ import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tansta
 import { useRouter, useSearchParams } from "next/navigation";
 import { type FormEvent, useEffect, useMemo, useRef, useState } from "react";
 import { syntheticConfigSchema } from "../../gpu/data/synthetic.ts";
-import { trainingConfigSchema } from "../../gpu/sae/config.ts";
-import type { ActivationSetView } from "../../server/activations/views.ts";
+import { type Architecture, baseArchitectures, isBase, isTranscoder } from "../../gpu/sae/architecture.ts";
+import { architectureDescriptions } from "../../gpu/sae/config.ts";
 import type { CreateRunInput } from "../../server/runs/check.ts";
 import { useTRPC } from "../_data/trpc.ts";
 import { Button } from "../_ui/button.tsx";
-import { Segmented } from "../_ui/choice.tsx";
+import { Segmented, SelectBox } from "../_ui/choice.tsx";
+import { InfoTip } from "../_ui/info-tip.tsx";
 import { PageHeader, Panel } from "../_ui/panel.tsx";
-import { TextField } from "../_ui/text-field.tsx";
+import { FieldFrame, TextField } from "../_ui/text-field.tsx";
 import { useToasts } from "../_ui/toasts.tsx";
+import { ArchitectureChoice } from "./architecture-choice.tsx";
+import { automaticValue } from "./automatic-values.ts";
+import { type GivenBySource, standingChoice, switched, typedConfig } from "./config-form.ts";
 import { type FormDefaults, OptionForm, optionValues, type Typed } from "./option-form.tsx";
 import { RunPreview } from "./run-preview.tsx";
-import { optionFields, writeValue } from "./schema-fields.ts";
-import { SetChoice } from "./set-choice.tsx";
-import { activationSetDefaults, scheduleDefaults, syntheticDefaults } from "./source-defaults.ts";
+import { type OptionValue, optionFields, writeValue } from "./schema-fields.ts";
+import {
+  activationSetDefaults,
+  checkpointDefaults,
+  generatedWidth,
+  syntheticDefaults,
+} from "./source-defaults.ts";
+import { type ChosenSets, keptSets, placesFor, SourceSets } from "./source-sets.tsx";
 
-const configFields = optionFields(trainingConfigSchema);
 const generatorFields = optionFields(syntheticConfigSchema);
-const essentialOptions = ["d_sae", "k", "lr", "training_tokens", "train_batch_size_tokens", "seed"];
 const essentialGenerator = ["d_in", "n_features", "firing_probability"];
 const checkAfterMs = 200;
 
@@ -41,28 +48,39 @@ function useSettled<T>(value: T, ms: number): T {
   return settled;
 }
 
-/** Faults below a path, by the rest of it. */
+/** Faults below a path, by the option they are at: those of an entry of a list are the list's. */
 function faultsBelow(
   faults: readonly { path: string; message: string }[],
   prefix: string,
 ): Map<string, string> {
   const found = new Map<string, string>();
   for (const { path, message } of faults) {
-    if (path.startsWith(prefix) && !found.has(path.slice(prefix.length)))
-      found.set(path.slice(prefix.length), message);
+    if (!path.startsWith(prefix)) continue;
+    const key = path.slice(prefix.length).replace(/^\./, "").split(".")[0] ?? "";
+    if (!found.has(key)) found.set(key, message);
   }
   return found;
 }
 
 function suggestedName(
   kind: SourceKind,
-  set: ActivationSetView | null,
-  config: Record<string, unknown>,
+  sets: ChosenSets,
+  config: Readonly<Record<string, OptionValue | undefined>>,
+  architecture: Architecture,
 ): string {
-  const from = kind === "synthetic" ? "Synthetic" : (set?.name ?? "Activations");
+  const names = sets.flatMap((set) => (set ? [set.name] : []));
+  const from =
+    kind === "synthetic"
+      ? "Synthetic"
+      : names.join(isTranscoder(architecture) ? " → " : " + ") || "Activations";
   const size = typeof config.d_sae === "number" ? ` ${config.d_sae}` : "";
-  const kept = typeof config.k === "number" ? `, k ${config.k}` : "";
-  return `${from} · TopK${size}${kept}`;
+  const few =
+    typeof config.k === "number"
+      ? `, k ${config.k}`
+      : typeof config.target_l0 === "number"
+        ? `, L0 ${config.target_l0}`
+        : "";
+  return `${from} · ${architectureDescriptions[architecture].label}${size}${few}`.slice(0, 200);
 }
 
 /** What an existing run was made of, as typed text, so that another can be made like it. */
@@ -82,7 +100,9 @@ function typedOf(values: object): Typed {
       key,
       typeof value === "string" || typeof value === "number" || typeof value === "boolean"
         ? writeValue(value)
-        : "",
+        : Array.isArray(value)
+          ? writeValue(value.map(Number))
+          : "",
     ]),
   );
 }
@@ -99,7 +119,7 @@ export function NewRun() {
   const [name, setName] = useState<string | null>(null);
   const [description, setDescription] = useState("");
   const [kind, setKind] = useState<SourceKind>(params.has("set") ? "activation_set" : "synthetic");
-  const [set, setSet] = useState<ActivationSetView | null>(null);
+  const [chosen, setChosen] = useState<ChosenSets>([null]);
   const [generatorTyped, setGeneratorTyped] = useState<Typed>({});
   const [configTyped, setConfigTyped] = useState<Typed>({});
 
@@ -108,34 +128,52 @@ export function NewRun() {
   if (template && templateUsed !== template.id) {
     setTemplateUsed(template.id);
     setKind(template.run_source.kind);
-    setConfigTyped(typedOf(template.config));
+    setConfigTyped(switched(typedOf(template.config), {}));
     if (template.run_source.kind === "synthetic") setGeneratorTyped(typedOf(template.run_source.synthetic));
+    else setChosen(template.run_source.activation_set_ids.map(() => null));
     setDescription(template.description);
   }
-  const wantedSet =
-    params.get("set") ??
-    (template?.run_source.kind === "activation_set" ? template.run_source.activation_set_id : null);
-
-  const generator = useMemo(() => optionValues(generatorFields, generatorTyped, {}), [generatorTyped]);
-  const defaults: FormDefaults = useMemo(() => {
-    const bySource =
-      kind === "synthetic"
-        ? syntheticDefaults(generator)
-        : set?.n_tokens && set.d_in
-          ? activationSetDefaults({ n_tokens: set.n_tokens, d_in: set.d_in })
-          : {};
-    const { training_tokens, train_batch_size_tokens } = optionValues(configFields, configTyped, {
-      ...bySource,
-    });
-    const steps = Math.floor(asNumber(training_tokens, 0) / asNumber(train_batch_size_tokens, 1));
-    return { ...bySource, ...scheduleDefaults(steps) };
-  }, [kind, set, generator, configTyped]);
-  // The width is the source's to say, whatever a template had.
-  const config: ReturnType<typeof optionValues> = useMemo(
-    () => ({ ...optionValues(configFields, configTyped, defaults), d_in: defaults.d_in }),
-    [configTyped, defaults],
+  const wantedSet = params.get("set");
+  const wantedSets = useMemo(
+    () =>
+      wantedSet
+        ? [wantedSet]
+        : template?.run_source.kind === "activation_set"
+          ? template.run_source.activation_set_ids
+          : [],
+    [wantedSet, template],
   );
-  const shownName = name ?? suggestedName(kind, set, config);
+
+  const choice = standingChoice(configTyped);
+  const { architecture } = choice;
+  const onlyStored = !isBase(architecture);
+  const sourceKind: SourceKind = onlyStored ? "activation_set" : kind;
+  const sets = useMemo(() => placesFor(architecture, chosen), [architecture, chosen]);
+  const generator = useMemo(() => optionValues(generatorFields, generatorTyped, {}), [generatorTyped]);
+
+  const config = useMemo(() => {
+    const [first, second] = sets;
+    const bySource: FormDefaults =
+      sourceKind === "synthetic"
+        ? syntheticDefaults(generator)
+        : first?.n_tokens && first.d_in
+          ? activationSetDefaults({ n_tokens: first.n_tokens, d_in: first.d_in })
+          : {};
+    const given: GivenBySource =
+      sourceKind === "synthetic"
+        ? { d_in: generatedWidth(generator) }
+        : {
+            d_in: first?.d_in ?? undefined,
+            d_out: second?.d_in ?? undefined,
+            n_hook_points: sets.length,
+          };
+    const { values } = typedConfig(configTyped, bySource, given);
+    const steps = Math.floor(
+      asNumber(values.training_tokens, 0) / asNumber(values.train_batch_size_tokens, 1),
+    );
+    return typedConfig(configTyped, { ...bySource, ...checkpointDefaults(steps) }, given);
+  }, [sourceKind, sets, generator, configTyped]);
+  const shownName = name ?? suggestedName(sourceKind, sets, config.sent, architecture);
 
   // What is typed may be anything; saying what is wrong with it is the server's part.
   const input = useMemo(
@@ -144,12 +182,15 @@ export function NewRun() {
         name: shownName,
         description,
         source:
-          kind === "synthetic" ? { kind, synthetic: generator } : { kind, activation_set_id: set?.id ?? "" },
-        config,
+          sourceKind === "synthetic"
+            ? { kind: sourceKind, synthetic: generator }
+            : { kind: sourceKind, activation_set_ids: sets.map((set) => set?.id ?? "") },
+        config: config.sent,
       }) as unknown as CreateRunInput,
-    [shownName, description, kind, generator, set, config],
+    [shownName, description, sourceKind, generator, sets, config],
   );
-  const incomplete = kind === "activation_set" && !set;
+  const missingSets = sourceKind === "activation_set" ? sets.filter((set) => set === null).length : 0;
+  const incomplete = missingSets > 0;
   // While no set is chosen there is nothing to judge yet, nor in what was there a moment before one was.
   const settled = useSettled(incomplete ? null : input, checkAfterMs);
   const check = useQuery(
@@ -164,7 +205,7 @@ export function NewRun() {
   const stale = settled !== input || check.isPlaceholderData || check.isPending;
   const configFaults = useMemo(() => faultsBelow(faults, "config."), [faults]);
   const generatorFaults = useMemo(() => faultsBelow(faults, "source.synthetic."), [faults]);
-  const setFault = faults.find(({ path }) => path === "source.activation_set_id")?.message;
+  const setFaults = useMemo(() => faultsBelow(faults, "source.activation_set_ids"), [faults]);
 
   const create = useMutation(
     trpc.runs.create.mutationOptions({
@@ -179,6 +220,11 @@ export function NewRun() {
       },
     }),
   );
+
+  const unchanged: Typed = Object.fromEntries(
+    Object.entries(configTyped).filter(([key]) => key === "architecture" || key === "base_architecture"),
+  );
+  const changed = Object.keys(configTyped).length > Object.keys(unchanged).length;
 
   function submit(event: FormEvent) {
     event.preventDefault();
@@ -212,52 +258,103 @@ export function NewRun() {
               />
             </div>
           </Panel>
+          <Panel title="Architecture">
+            <ArchitectureChoice
+              value={architecture}
+              onChoose={(next) => {
+                setConfigTyped(switched(configTyped, { architecture: next }));
+                setChosen(keptSets(next, chosen));
+              }}
+            />
+            {onlyStored ? (
+              <FieldFrame
+                id="base-architecture"
+                label="Activation"
+                className="mt-4 max-w-64"
+                aside={
+                  <InfoTip
+                    about="Activation"
+                    explanation={{
+                      help: "The activation and losses that it trains with.",
+                      source: architectureDescriptions[choice.base_architecture].source,
+                    }}
+                  />
+                }
+              >
+                <SelectBox
+                  id="base-architecture"
+                  value={choice.base_architecture}
+                  choices={baseArchitectures.map((base) => ({
+                    value: base,
+                    label: architectureDescriptions[base].label,
+                    detail: architectureDescriptions[base].help,
+                  }))}
+                  onChange={(base) => setConfigTyped(switched(configTyped, { base_architecture: base }))}
+                />
+              </FieldFrame>
+            ) : null}
+          </Panel>
           <Panel
             title="Source"
             flush
             aside={
               <Segmented
                 label="Source"
-                value={kind}
+                value={sourceKind}
                 choices={[
-                  { value: "synthetic", label: "Synthetic" },
-                  { value: "activation_set", label: "Activation set" },
+                  {
+                    value: "synthetic",
+                    label: "Synthetic",
+                    ...(onlyStored
+                      ? {
+                          disabled:
+                            "Synthetic activations have one hook point, and this architecture needs more.",
+                        }
+                      : {}),
+                  },
+                  { value: "activation_set", label: sets.length > 1 ? "Activation sets" : "Activation set" },
                 ]}
                 onChange={setKind}
               />
             }
           >
-            {kind === "synthetic" ? (
+            {sourceKind === "synthetic" ? (
               <OptionForm
                 fields={generatorFields}
                 essential={essentialGenerator}
-                hidden={[]}
                 typed={generatorTyped}
                 defaults={{}}
                 faults={generatorFaults}
                 onChange={setGeneratorTyped}
               />
             ) : (
-              <SetChoice chosen={set} wanted={wantedSet} fault={setFault} onChoose={setSet} />
+              <SourceSets
+                key={templateUsed}
+                architecture={architecture}
+                chosen={sets}
+                wanted={wantedSets}
+                faults={setFaults}
+                onChoose={setChosen}
+              />
             )}
           </Panel>
           <Panel
             title="Training"
             flush
             aside={
-              Object.keys(configTyped).length > 0 ? (
-                <Button size="small" look="ghost" onClick={() => setConfigTyped({})}>
+              changed ? (
+                <Button size="small" look="ghost" onClick={() => setConfigTyped(unchanged)}>
                   Reset to defaults
                 </Button>
               ) : null
             }
           >
             <OptionForm
-              fields={configFields}
-              essential={essentialOptions}
-              hidden={["d_in"]}
+              fields={config.fields}
+              essential={config.essential}
               typed={configTyped}
-              defaults={defaults}
+              defaults={config.defaults}
+              automatic={(key) => automaticValue(key, config.values)}
               faults={configFaults}
               onChange={setConfigTyped}
             />
@@ -267,8 +364,8 @@ export function NewRun() {
           check={incomplete ? null : (check.data ?? null)}
           stale={stale}
           error={check.error}
-          batchSize={asNumber(config.train_batch_size_tokens, 0)}
-          incomplete={incomplete}
+          batchSize={asNumber(config.values.train_batch_size_tokens, 0)}
+          missingSets={missingSets}
           starting={create.isPending || create.isSuccess}
         />
       </div>

@@ -35,12 +35,14 @@ interface OptionFormProps {
   fields: readonly OptionField[];
   typed: Typed;
   defaults: FormDefaults;
+  /** What an option that is left empty comes to, in words; null where that is nothing. */
+  automatic?: (key: string) => string | null;
   /** Faults by option. */
   faults: ReadonlyMap<string, string>;
   onChange: (typed: Typed) => void;
 }
 
-function OptionGrid({ fields, typed, defaults, faults, onChange }: OptionFormProps) {
+function OptionGrid({ fields, typed, defaults, automatic, faults, onChange }: OptionFormProps) {
   return (
     <div className="grid gap-x-5 gap-y-4 sm:grid-cols-2 lg:grid-cols-3">
       {fields.map((field) => {
@@ -52,6 +54,7 @@ function OptionGrid({ fields, typed, defaults, faults, onChange }: OptionFormPro
             field={field}
             value={value}
             changed={value !== standing}
+            whenEmpty={field.nullable && value === "" ? (automatic?.(field.key) ?? null) : null}
             fault={faults.get(field.key)}
             onChange={(text) => onChange({ ...typed, [field.key]: text })}
             onReset={() => {
@@ -66,14 +69,9 @@ function OptionGrid({ fields, typed, defaults, faults, onChange }: OptionFormPro
 }
 
 /** The options of a schema: the essential ones in sight, the others in groups that open. */
-export function OptionForm({
-  essential,
-  hidden,
-  ...form
-}: OptionFormProps & { essential: readonly string[]; hidden: readonly string[] }) {
-  const seen = form.fields.filter(({ key }) => !hidden.includes(key));
-  const first = essential.flatMap((key) => seen.filter((field) => field.key === key));
-  const others = seen.filter(({ key }) => !essential.includes(key));
+export function OptionForm({ essential, ...form }: OptionFormProps & { essential: readonly string[] }) {
+  const first = essential.flatMap((key) => form.fields.filter((field) => field.key === key));
+  const others = form.fields.filter(({ key }) => !essential.includes(key));
   return (
     <>
       <div className="p-4">

@@ -20,6 +20,7 @@ export function OptionInput({
   field,
   value,
   changed,
+  whenEmpty = null,
   fault,
   onChange,
   onReset,
@@ -29,6 +30,8 @@ export function OptionInput({
   value: string;
   /** Whether it differs from its default. */
   changed: boolean;
+  /** What it comes to when it is left empty; null: nothing. */
+  whenEmpty?: string | null;
   fault: string | undefined;
   onChange: (text: string) => void;
   onReset: () => void;
@@ -88,7 +91,7 @@ export function OptionInput({
       numeric={numeric}
       name={field.key}
       inputMode={field.kind === "integer" ? "numeric" : numeric ? "decimal" : "text"}
-      placeholder={field.nullable ? "none" : ""}
+      placeholder={field.nullable ? (whenEmpty ?? "none") : ""}
       value={value}
       onChange={onChange}
     />

@@ -1,18 +1,23 @@
 "use client";
 
+import Link from "next/link";
 import { syntheticConfigSchema } from "../../gpu/data/synthetic.ts";
-import { trainingConfigSchema } from "../../gpu/sae/config.ts";
+import { architectureDescriptions, type OptionName, trainingConfigOptions } from "../../gpu/sae/config.ts";
+import { optionApplies } from "../../gpu/sae/config-faults.ts";
 import type { CheckpointView, RunDetail, SaeView } from "../../server/runs/views.ts";
+import { buttonClass } from "../_ui/button.tsx";
 import { CopyText } from "../_ui/copy-text.tsx";
 import { formatBytes, formatCount, noValue } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
 import { EmptyState, Fact, Panel } from "../_ui/panel.tsx";
 import { RelativeTime } from "../_ui/relative-time.tsx";
 import { ScrollBox } from "../_ui/scroll-area.tsx";
+import { automaticValue } from "./automatic-values.ts";
 import { optionExplanation } from "./option-input.tsx";
 import { grouped, type OptionField, optionFields } from "./schema-fields.ts";
+import { placeNames } from "./source-sets.tsx";
 
-const configFields = optionFields(trainingConfigSchema);
+const configFields = optionFields(trainingConfigOptions);
 const generatorFields = optionFields(syntheticConfigSchema);
 
 function shown(value: unknown): string {
@@ -22,7 +27,16 @@ function shown(value: unknown): string {
     return magnitude >= 1_000 && Number.isInteger(value) ? formatCount(value) : String(value);
   }
   if (typeof value === "boolean") return value ? "yes" : "no";
-  return String(value);
+  if (Array.isArray(value)) return value.map(shown).join(", ");
+  // Long names of choices may break after an underscore.
+  return String(value).replaceAll("_", "_\u200b");
+}
+
+/** A value of an option; what an empty one comes to. */
+function shownOption(key: string, values: object, value: unknown): string {
+  const named = Object.entries(architectureDescriptions).find(([name]) => name === value);
+  if ((key === "architecture" || key === "base_architecture") && named) return named[1].label;
+  return value === null ? (automaticValue(key, values) ?? "none") : shown(value);
 }
 
 function Options({ fields, values }: { fields: readonly OptionField[]; values: object }) {
@@ -42,7 +56,7 @@ function Options({ fields, values }: { fields: readonly OptionField[]; values: o
             }
           >
             <span className={field.kind === "choice" ? "num text-xs" : "num"}>
-              {shown(of.get(field.key))}
+              {shownOption(field.key, values, of.get(field.key))}
             </span>
             {field.unit ? <span className="text-xs text-ink-3"> {field.unit}</span> : null}
           </Fact>
@@ -52,13 +66,14 @@ function Options({ fields, values }: { fields: readonly OptionField[]; values: o
   ));
 }
 
-/** Everything the run was told, by group. */
+/** Everything the run was told, by group; of its options those that have an effect. */
 export function Configuration({ run }: { run: RunDetail }) {
-  const { run_source: source } = run;
+  const { run_source: source, config } = run;
+  const applying = configFields.filter(({ key }) => optionApplies(key as OptionName, config));
   return (
     <Panel title="Configuration">
       <div className="gap-8 sm:columns-2">
-        <Options fields={configFields} values={run.config} />
+        <Options fields={applying} values={config} />
       </div>
       <h3 className="mt-5 mb-3 border-t border-line pt-4 font-medium">
         {source.kind === "synthetic" ? "Synthetic source" : "Source"}
@@ -69,10 +84,14 @@ export function Configuration({ run }: { run: RunDetail }) {
         </div>
       ) : (
         <dl className="gap-8 sm:columns-2">
-          <Fact name="Activation set">{run.source.name}</Fact>
-          <Fact name="Hook point">
-            <span className="num">{run.hook_name}</span>
-          </Fact>
+          {run.source.activation_sets.map(({ id, name, hook_name, d_in }, place, { length }) => (
+            <Fact key={id} name={placeNames(run.architecture, length)[place] ?? "Activation set"}>
+              {name}
+              <span className="num block text-xs text-ink-3">
+                {hook_name}, {formatCount(d_in)}
+              </span>
+            </Fact>
+          ))}
           <Fact name="Model">{run.model_name ?? noValue}</Fact>
           <Fact name="Dataset">{run.dataset_name ?? noValue}</Fact>
         </dl>
@@ -85,7 +104,14 @@ export function Configuration({ run }: { run: RunDetail }) {
 export function SaeFacts({ sae, home }: { sae: SaeView; home: string | null }) {
   const folder = home ? `${home.replace(/\/$/, "")}/${sae.path}` : sae.path;
   return (
-    <Panel title="SAE">
+    <Panel
+      title="SAE"
+      aside={
+        <Link href={`/saes/${sae.id}`} className={buttonClass("plain", "small")}>
+          Open
+        </Link>
+      }
+    >
       <dl>
         <Fact
           name={

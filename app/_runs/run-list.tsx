@@ -3,11 +3,14 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { Activity, Plus, SearchX } from "lucide-react";
 import Link from "next/link";
+import { type Architecture, architectures } from "../../gpu/sae/architecture.ts";
+import { architectureDescriptions } from "../../gpu/sae/config.ts";
 import type { RunStatus } from "../../server/runs/views.ts";
 import { LoadFailure } from "../_data/load-failure.tsx";
 import { useTRPC } from "../_data/trpc.ts";
 import { useVisible } from "../_data/use-visible.ts";
 import { Button, buttonClass } from "../_ui/button.tsx";
+import { type Choice, SelectBox } from "../_ui/choice.tsx";
 import { classNames } from "../_ui/class-names.ts";
 import { formatCount } from "../_ui/format.ts";
 import { EmptyState, PageHeader } from "../_ui/panel.tsx";
@@ -21,7 +24,7 @@ const busyRefreshMs = 2_000;
 const idleRefreshMs = 10_000;
 const pageRows = 50;
 
-function useRuns({ text, status, sort }: ListFilters) {
+function useRuns({ text, status, architecture, sort }: ListFilters) {
   const trpc = useTRPC();
   const visible = useVisible();
   return useInfiniteQuery(
@@ -29,6 +32,7 @@ function useRuns({ text, status, sort }: ListFilters) {
       {
         ...(text ? { text } : {}),
         ...(status.length > 0 ? { status: [...status] } : {}),
+        ...(architecture ? { architecture: [architecture] } : {}),
         sort,
         limit: pageRows,
       },
@@ -98,6 +102,11 @@ function StatusChips({
   );
 }
 
+const architectureChoices: readonly Choice<Architecture | "all">[] = [
+  { value: "all", label: "All architectures" },
+  ...architectures.map((value) => ({ value, label: architectureDescriptions[value].label })),
+];
+
 const noCounts = Object.fromEntries(runStatuses.map((status) => [status, 0])) as Record<RunStatus, number>;
 
 /** All runs: search, filter, sort, pages; kept fresh while one of them moves. */
@@ -108,7 +117,7 @@ export function RunList() {
   const items = pages.flatMap(({ items: rows }) => rows);
   const counts = pages[0]?.counts ?? noCounts;
   const total = pages[0]?.total ?? 0;
-  const filtered = filters.text !== "" || filters.status.length > 0;
+  const filtered = filters.text !== "" || filters.status.length > 0 || filters.architecture !== null;
 
   return (
     <>
@@ -133,6 +142,16 @@ export function RunList() {
           selected={filters.status}
           onChange={(status) => setFilters({ status })}
         />
+        <div className="w-full sm:ml-auto sm:w-52">
+          <SelectBox
+            label="Architecture"
+            value={filters.architecture ?? "all"}
+            choices={architectureChoices}
+            onChange={(value) =>
+              setFilters({ architecture: architectures.find((one) => one === value) ?? null })
+            }
+          />
+        </div>
       </div>
       {runs.isError && items.length === 0 ? (
         <LoadFailure what="The runs" error={runs.error} onRetry={() => void runs.refetch()} />
@@ -147,7 +166,9 @@ export function RunList() {
               icon={<SearchX aria-hidden size={22} />}
               title="No run matches"
               action={
-                <Button onClick={() => setFilters({ text: "", status: [] })}>Clear search and filters</Button>
+                <Button onClick={() => setFilters({ text: "", status: [], architecture: null })}>
+                  Clear search and filters
+                </Button>
               }
             >
               Search looks in names and descriptions.

@@ -3,7 +3,8 @@
 import { TRPCClientError } from "@trpc/client";
 import { ChevronRight } from "lucide-react";
 import Link from "next/link";
-import { useEffect } from "react";
+import { useEffect, useMemo } from "react";
+import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { RunDetail } from "../../server/runs/views.ts";
 import { MetricCharts } from "../_charts/metric-charts.tsx";
 import { MetricTiles } from "../_charts/metric-tiles.tsx";
@@ -67,7 +68,7 @@ function Outcome({ run }: { run: RunDetail }) {
         </>
       ) : null}
       <h2 className="mt-4 mb-2 font-medium first:mt-0">Final evaluation</h2>
-      <EvaluationTiles evaluation={evaluation} d_sae={run.d_sae} />
+      <EvaluationTiles evaluation={evaluation} d_sae={run.d_sae} config={run.config} />
     </section>
   );
 }
@@ -78,6 +79,9 @@ export function RunPage({ id }: { id: string }) {
   const system = useSystemStatus();
   const { run, history, version, log, error } = state;
   useTitle(run);
+  // A run is read again and again, but what it trains never changes: charts need not be drawn anew for that.
+  const text = run ? JSON.stringify(run.config) : null;
+  const config = useMemo(() => (text === null ? null : (JSON.parse(text) as TrainingConfig)), [text]);
 
   if (!run) {
     if (isMissing(error)) return <Missing />;
@@ -117,10 +121,10 @@ export function RunPage({ id }: { id: string }) {
       <Outcome run={run} />
       {run.sae ? null : (
         <div className="mb-6">
-          <MetricTiles latest={history.latest ?? run.latest} d_sae={run.d_sae} />
+          <MetricTiles latest={history.latest ?? run.latest} d_sae={run.d_sae} config={run.config} />
         </div>
       )}
-      <MetricCharts history={history} version={version} name={run.name} />
+      <MetricCharts history={history} version={version} name={run.name} config={config} />
       <div className="mt-6 grid items-start gap-4 lg:grid-cols-[minmax(0,1fr)_24rem]">
         <Configuration run={run} />
         <div className="flex min-w-0 flex-col gap-4 max-lg:order-first">

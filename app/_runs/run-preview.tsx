@@ -36,7 +36,7 @@ export function RunPreview({
   stale,
   error,
   batchSize,
-  incomplete,
+  missingSets,
   starting,
 }: {
   check: RunCheck | null;
@@ -44,10 +44,11 @@ export function RunPreview({
   stale: boolean;
   error: { message: string } | null;
   batchSize: number;
-  /** No activation set is chosen yet. */
-  incomplete: boolean;
+  /** Activation sets that are still to be chosen. */
+  missingSets: number;
   starting: boolean;
 }) {
+  const incomplete = missingSets > 0;
   const faults = check?.faults ?? [];
   const steps = check?.total_steps ?? 0;
   return (
@@ -65,7 +66,11 @@ export function RunPreview({
         {starting ? "Starting…" : "Start the run"}
       </Button>
       {incomplete ? (
-        <p className="mt-2 text-xs text-ink-3">Choose or import an activation set first.</p>
+        <p className="mt-2 text-xs text-ink-3">
+          {missingSets === 1
+            ? "Choose or import an activation set first."
+            : `Choose or import ${missingSets} activation sets first.`}
+        </p>
       ) : null}
       <dl className={classNames("mt-3 transition-opacity duration-150", stale && check && "opacity-60")}>
         <Fact name="Steps">

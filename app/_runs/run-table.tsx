@@ -1,61 +1,15 @@
 "use client";
 
-import { ArrowDown, ArrowUp, ChevronsUpDown } from "lucide-react";
 import Link from "next/link";
-import type { ReactNode } from "react";
+import { isTranscoder } from "../../gpu/sae/architecture.ts";
+import { architectureDescriptions } from "../../gpu/sae/config.ts";
 import type { RunSummary } from "../../server/runs/views.ts";
-import { classNames } from "../_ui/class-names.ts";
 import { formatCompact, formatCount, formatDuration, formatMetric, noValue } from "../_ui/format.ts";
 import { ProgressBar } from "../_ui/progress-bar.tsx";
 import { RelativeTime } from "../_ui/relative-time.tsx";
-import type { ListFilters, SortField } from "./list-filters.ts";
+import { PlainHeader, SortHeader } from "../_ui/table-header.tsx";
+import type { ListFilters } from "./list-filters.ts";
 import { StatusBadge, statusLooks } from "./status-badge.tsx";
-
-type Sort = ListFilters["sort"];
-
-function SortHeader({
-  field,
-  sort,
-  onSort,
-  children,
-  className,
-}: {
-  field: SortField;
-  sort: Sort;
-  onSort: (sort: Sort) => void;
-  children: ReactNode;
-  className?: string;
-}) {
-  const current = sort.by === field;
-  const Arrow = !current ? ChevronsUpDown : sort.direction === "asc" ? ArrowUp : ArrowDown;
-  const next = current && sort.direction === "desc" ? "asc" : "desc";
-  return (
-    <th
-      scope="col"
-      aria-sort={current ? (sort.direction === "asc" ? "ascending" : "descending") : undefined}
-      className={classNames("px-3 py-0 font-normal first:pl-4 last:pr-4", className)}
-    >
-      <button
-        type="button"
-        onClick={() =>
-          onSort({ by: field, direction: current ? next : field === "created_at" ? "desc" : "asc" })
-        }
-        className={classNames("inline-flex h-8 items-center gap-1 hover:text-ink", current && "text-ink")}
-      >
-        {children}
-        <Arrow aria-hidden size={12} className={current ? "" : "opacity-50"} />
-      </button>
-    </th>
-  );
-}
-
-function PlainHeader({ children, className }: { children: ReactNode; className?: string }) {
-  return (
-    <th scope="col" className={classNames("px-3 font-normal", className)}>
-      {children}
-    </th>
-  );
-}
 
 function Progress({ run }: { run: RunSummary }) {
   const finished = run.status === "completed";
@@ -82,6 +36,18 @@ function Progress({ run }: { run: RunSummary }) {
   );
 }
 
+/** "64 → 512", with the target's width of a transcoder, times the hook points of a crosscoder. */
+function Widths({ run }: { run: RunSummary }) {
+  const { d_in, d_out, d_sae, n_hook_points } = run;
+  return (
+    <>
+      {n_hook_points > 1 ? `${n_hook_points} × ` : ""}
+      {formatCount(d_in)} → {formatCount(d_sae)}
+      {isTranscoder(run.architecture) ? ` → ${formatCount(d_out)}` : ""}
+    </>
+  );
+}
+
 function Row({ run }: { run: RunSummary }) {
   const { latest } = run;
   const value = (text: string) => (latest ? text : noValue);
@@ -95,6 +61,7 @@ function Row({ run }: { run: RunSummary }) {
           {run.name}
         </Link>
         <span className="block truncate text-xs text-ink-3">
+          <span className="lg:hidden">{architectureDescriptions[run.architecture].label} · </span>
           {run.source.name}
           {run.source.kind === "activation_set" ? ` · ${run.hook_name}` : ""}
         </span>
@@ -113,13 +80,10 @@ function Row({ run }: { run: RunSummary }) {
         <Progress run={run} />
       </td>
       <td className="hidden px-3 py-2.5 align-middle lg:table-cell">
-        <span className="block text-xs text-ink-3">
-          {run.architecture === "topk" ? "TopK" : run.architecture}
-        </span>
+        <span className="block text-xs text-ink-3">{architectureDescriptions[run.architecture].label}</span>
         <span className="num text-xs whitespace-nowrap">
-          {formatCount(run.d_in)} → {formatCount(run.d_sae)}
-          <span className="text-ink-3"> k </span>
-          {run.k}
+          <Widths run={run} />
+          <span className="text-ink-3">, {run.sparsity}</span>
         </span>
       </td>
       <td className="num hidden px-3 py-2.5 text-right align-middle md:table-cell">
@@ -152,8 +116,8 @@ export function RunTable({
   onSort,
 }: {
   items: readonly RunSummary[];
-  sort: Sort;
-  onSort: (sort: Sort) => void;
+  sort: ListFilters["sort"];
+  onSort: (sort: ListFilters["sort"]) => void;
 }) {
   return (
     <table className="w-full">
@@ -174,6 +138,7 @@ export function RunTable({
           <PlainHeader className="hidden text-right lg:table-cell">Dead</PlainHeader>
           <SortHeader
             field="created_at"
+            first="desc"
             sort={sort}
             onSort={onSort}
             className="hidden text-right md:table-cell"

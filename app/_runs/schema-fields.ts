@@ -8,7 +8,8 @@ export interface OptionField {
   group: string;
   unit: string | null;
   source: string | null;
-  kind: "integer" | "number" | "boolean" | "choice" | "text";
+  /** `integers`: a list of whole numbers, written "32, 96, 256". */
+  kind: "integer" | "number" | "boolean" | "choice" | "integers" | "text";
   choices: readonly string[];
   /** May be left empty. */
   nullable: boolean;
@@ -18,9 +19,9 @@ export interface OptionField {
   bounds: string | null;
 }
 
-export type OptionValue = string | number | boolean | null;
+export type OptionValue = string | number | boolean | null | readonly number[];
 
-const scalarSchema = z.looseObject({
+const boundsSchema = z.looseObject({
   type: z.string().optional(),
   enum: z.array(z.string()).optional(),
   minimum: z.number().optional(),
@@ -29,9 +30,11 @@ const scalarSchema = z.looseObject({
   exclusiveMaximum: z.number().optional(),
 });
 
+const scalarSchema = boundsSchema.extend({ items: boundsSchema.optional() });
+
 const propertySchema = scalarSchema.extend({
   anyOf: z.array(scalarSchema).optional(),
-  default: z.union([z.string(), z.number(), z.boolean(), z.null()]).optional(),
+  default: z.union([z.string(), z.number(), z.boolean(), z.null(), z.array(z.number())]).optional(),
   label: z.string(),
   help: z.string(),
   group: z.string(),
@@ -39,7 +42,7 @@ const propertySchema = scalarSchema.extend({
   source: z.string().optional(),
 });
 
-function bounds(scalar: z.output<typeof scalarSchema>): string | null {
+function bounds(scalar: z.output<typeof boundsSchema>): string | null {
   const write = (value: number) =>
     Math.abs(value) >= 1e7
       ? value.toExponential().replace("e+", "e")
@@ -61,6 +64,7 @@ function bounds(scalar: z.output<typeof scalarSchema>): string | null {
 
 function kindOf(scalar: z.output<typeof scalarSchema>): OptionField["kind"] {
   if (scalar.enum) return "choice";
+  if (scalar.type === "array" && scalar.items?.type === "integer") return "integers";
   if (scalar.type === "integer" || scalar.type === "number" || scalar.type === "boolean") return scalar.type;
   return "text";
 }
@@ -82,7 +86,7 @@ export function optionFields(schema: z.ZodObject): OptionField[] {
       choices: scalar.enum ?? [],
       nullable: property.anyOf?.some(({ type }) => type === "null") ?? false,
       default: property.default,
-      bounds: bounds(scalar),
+      bounds: bounds(scalar.items ?? scalar),
     };
   });
 }
@@ -97,6 +101,7 @@ export function grouped(fields: readonly OptionField[]): { group: string; fields
 /** How a value is written into an input. */
 export function writeValue(value: OptionValue | undefined): string {
   if (value === undefined || value === null) return "";
+  if (Array.isArray(value)) return value.join(", ");
   if (typeof value !== "number") return String(value);
   const magnitude = Math.abs(value);
   if (magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e10))
@@ -105,10 +110,16 @@ export function writeValue(value: OptionValue | undefined): string {
 }
 
 /**
- * What was typed, as a value: thousands separators and 3e-4 are understood; what is not a number stays text, so that the
- * schema can say what is wrong with it.
+ * What was typed, as a value: thousands separators (in a list: between entries) and 3e-4 are understood; what is not a
+ * number stays text, so that the schema can say what is wrong with it.
  */
 export function readValue(field: OptionField, text: string): OptionValue | undefined {
+  if (field.kind === "integers") {
+    const parts = text.split(/[\s,;]+/).filter((part) => part !== "");
+    if (parts.length === 0) return field.nullable ? null : undefined;
+    const values = parts.map((part) => Number(part.replaceAll("_", "")));
+    return values.every(Number.isFinite) ? values : text;
+  }
   if (field.kind !== "integer" && field.kind !== "number") return text;
   const plain = text.replaceAll(/[\s,_]/g, "");
   if (plain === "") return field.nullable ? null : undefined;

@@ -1,4 +1,4 @@
-import { Activity, Gauge, type LucideIcon, Rows3, SquarePlay } from "lucide-react";
+import { Activity, Component, Gauge, type LucideIcon, Rows3, SquarePlay } from "lucide-react";
 
 export interface Destination {
   href: string;
@@ -12,6 +12,7 @@ export interface Destination {
 export const destinations: readonly Destination[] = [
   { href: "/runs", label: "Runs", Icon: Activity, key: "r" },
   { href: "/activations", label: "Activations", Icon: Rows3, key: "a" },
+  { href: "/saes", label: "SAEs", Icon: Component, key: "e" },
   { href: "/playground", label: "Playground", Icon: SquarePlay, key: "p" },
   { href: "/system", label: "System", Icon: Gauge, key: "s" },
 ];

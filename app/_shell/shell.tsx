@@ -88,7 +88,7 @@ function NarrowNavigation({ pathname }: { pathname: string }) {
       aria-label="Studio, narrow"
       className="fixed inset-x-0 bottom-0 z-30 border-t border-line bg-canvas/95 pb-[env(safe-area-inset-bottom)] backdrop-blur md:hidden"
     >
-      <ul className="grid grid-cols-4">
+      <ul className="grid grid-cols-5">
         {destinations.map(({ href, label, Icon }) => {
           const current = isCurrent(pathname, href);
           return (

@@ -97,7 +97,13 @@ export function Segmented<T extends string>({
 }: {
   label: string;
   value: T | null;
-  choices: readonly { value: T; label: string; icon?: ReactNode }[];
+  choices: readonly {
+    value: T;
+    label: string;
+    icon?: ReactNode;
+    /** Why it cannot be chosen. */
+    disabled?: string;
+  }[];
   onChange: (value: T) => void;
   /** Icons alone; labels become accessible names. */
   compact?: boolean;
@@ -117,9 +123,10 @@ export function Segmented<T extends string>({
           key={choice.value}
           value={choice.value}
           aria-label={compact ? choice.label : undefined}
-          title={compact ? choice.label : undefined}
+          title={choice.disabled ?? (compact ? choice.label : undefined)}
+          disabled={choice.disabled !== undefined}
           className={classNames(
-            "inline-flex items-center justify-center gap-1.5 rounded-[5px] text-ink-2 transition-colors duration-100 hover:text-ink data-pressed:bg-surface data-pressed:text-ink data-pressed:shadow-[0_0_0_1px_var(--line-strong)]",
+            "inline-flex items-center justify-center gap-1.5 rounded-[5px] text-ink-2 transition-colors duration-100 hover:text-ink data-pressed:bg-surface data-pressed:text-ink data-pressed:shadow-[0_0_0_1px_var(--line-strong)] disabled:opacity-45 disabled:hover:text-ink-2",
             compact ? "size-6" : "h-7 px-3",
           )}
         >

@@ -82,8 +82,8 @@ export function EmptyState({
 export function Fact({ name, children }: { name: ReactNode; children: ReactNode }) {
   return (
     <div className="flex items-baseline justify-between gap-4 border-b border-line/70 py-1.5 last:border-b-0">
-      <dt className="shrink-0 text-ink-2">{name}</dt>
-      <dd className="min-w-0 text-right break-words">{children}</dd>
+      <dt className="text-ink-2">{name}</dt>
+      <dd className="min-w-8 text-right break-words">{children}</dd>
     </div>
   );
 }

@@ -1,7 +1,7 @@
 import { and, count, desc, eq, getTableColumns, ilike, inArray, lt, or, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { Executor } from "../../db/executor.ts";
-import { activation_sets, runs } from "../../db/schema.ts";
+import { activation_sets, run_activation_sets } from "../../db/schema.ts";
 import { activationSetStatuses } from "../../db/vocabulary.ts";
 import { NotFoundError } from "../errors.ts";
 import type { ActivationSetView } from "./views.ts";
@@ -24,7 +24,8 @@ export interface ActivationSetList {
 
 const columns = {
   set: getTableColumns(activation_sets),
-  runs: sql<number>`(select count(*)::int from ${runs} where ${runs.activation_set_id} = ${activation_sets.id})`,
+  // Tables in full: Drizzle leaves a column's table out where a query has only one.
+  runs: sql<number>`(select count(distinct r.run_id)::int from ${run_activation_sets} r where r.activation_set_id = ${activation_sets}.id)`,
 };
 
 function view({ set, runs }: { set: typeof activation_sets.$inferSelect; runs: number }): ActivationSetView {

@@ -10,10 +10,14 @@ export function importRoots(env: Environment): string[] | null {
 }
 
 /**
- * The real path of a file that a user named, after all links, when it is a file inside an allowed root. Throws
- * `PathRefusedError`. Outside the roots the answer is the same whether the file exists or not.
+ * The real path of a file that a user named, after all links, when it is a file (or a folder, with "any") inside an
+ * allowed root. Throws `PathRefusedError`. Outside the roots the answer is the same whether the file exists or not.
  */
-export async function resolveImportPath(env: Environment, given: string): Promise<string> {
+export async function resolveImportPath(
+  env: Environment,
+  given: string,
+  kind: "file" | "any" = "file",
+): Promise<string> {
   if (given.includes("\0")) throw new PathRefusedError("A path cannot hold a NUL character.");
   const roots = importRoots(env);
   if (!path.isAbsolute(given)) {
@@ -27,7 +31,10 @@ export async function resolveImportPath(env: Environment, given: string): Promis
     throw new PathRefusedError(`There is no file ${given} on the server, or it may not be read.`);
   }
   if (roots !== null && !(await insideAny(roots, real))) throw outside(given, roots);
-  if (!(await stat(real)).isFile()) throw new PathRefusedError(`${given} is not a file.`);
+  const found = await stat(real);
+  if (kind === "file" && !found.isFile()) throw new PathRefusedError(`${given} is not a file.`);
+  if (!found.isFile() && !found.isDirectory())
+    throw new PathRefusedError(`${given} is neither a file nor a folder.`);
   return real;
 }
 

@@ -2,6 +2,7 @@ import { fetchRequestHandler } from "@trpc/server/adapters/fetch";
 import { sql } from "drizzle-orm";
 import { uploadActivationSet } from "../activations/upload.ts";
 import { AccessError, ServiceError, type ServiceErrorCode } from "../errors.ts";
+import { downloadSae } from "../saes/download.ts";
 import { processServices, type Services } from "../services.ts";
 import { accessRules, assertAccess } from "./access.ts";
 import { appRouter } from "./router.ts";
@@ -42,10 +43,28 @@ const httpStatuses: Record<ServiceErrorCode, number> = {
 };
 
 /** PUT with the file as the body; answers `{ id }` with 202, or `{ error: { message, faults } }`. */
-export async function handleUpload(request: Request, services: Services): Promise<Response> {
+export function handleUpload(request: Request, services: Services): Promise<Response> {
+  return answered(request, services, async () =>
+    Response.json(await uploadActivationSet(services, request), { status: 202 }),
+  );
+}
+
+/** GET /api/saes/<id>?format=<layout>: the SAE as a zip file, or `{ error: { message, faults } }`. */
+export function handleDownload(request: Request, services: Services): Promise<Response> {
+  const { pathname, searchParams } = new URL(request.url);
+  const id = pathname.split("/").at(-1) ?? "";
+  return answered(request, services, () => downloadSae(services, { id, format: searchParams.get("format") }));
+}
+
+/** What a handler answers once access is granted; the services' errors as JSON. */
+async function answered(
+  request: Request,
+  services: Services,
+  handler: () => Promise<Response>,
+): Promise<Response> {
   try {
     assertAccess(accessRules(services.env, services.token), request);
-    return Response.json(await uploadActivationSet(services, request), { status: 202 });
+    return await handler();
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
     return Response.json(
@@ -77,6 +96,8 @@ const noStore = { "cache-control": "no-store" };
 export const trpcRoute = async (request: Request) => handleTrpc(request, await processServices());
 /** The route of app/api/activations. */
 export const uploadRoute = async (request: Request) => handleUpload(request, await processServices());
+/** The route of app/api/saes/[id]. */
+export const downloadRoute = async (request: Request) => handleDownload(request, await processServices());
 /** The route of app/api/health: 503 with the cause in the server's log when the database does not answer. */
 export const healthRoute = () => guarded(handleHealth);
 /** The route of app/api/ready. */

@@ -11,6 +11,12 @@ import { getInput, getRun, logInput, runLog } from "../runs/get.ts";
 import { listInput, listRuns } from "../runs/list.ts";
 import { liveInput, liveRun, pollInput, pollRun } from "../runs/live.ts";
 import { metricsInput, runMetrics } from "../runs/metrics.ts";
+import { deleteSae, deleteSaeInput } from "../saes/delete.ts";
+import { deleteEvaluation, deleteEvaluationInput, evaluateInput, evaluateSaeOn } from "../saes/evaluate.ts";
+import { exportSaeInput, exportSaeTo } from "../saes/export.ts";
+import { getSae, getSaeInput } from "../saes/get.ts";
+import { importSaeFrom, importSaeInput, inspectInput, inspectPath } from "../saes/import.ts";
+import { listSaes, listSaesInput } from "../saes/list.ts";
 import { systemStatus } from "../system.ts";
 import { procedure, router, toTrpcError } from "./trpc.ts";
 
@@ -65,6 +71,25 @@ const activationSetsRouter = router({
     .mutation(({ ctx: { services }, input }) => deleteActivationSet(services.db, services.env.home, input)),
 });
 
+const saesRouter = router({
+  list: procedure.input(listSaesInput).query(({ ctx, input }) => listSaes(ctx.services.db, input)),
+  get: procedure.input(getSaeInput).query(({ ctx, input }) => getSae(ctx.services.db, input)),
+  inspect: procedure.input(inspectInput).query(({ ctx, input }) => inspectPath(ctx.services, input)),
+  import: procedure.input(importSaeInput).mutation(({ ctx, input }) => importSaeFrom(ctx.services, input)),
+  export: procedure
+    .input(exportSaeInput)
+    .mutation(({ ctx: { services }, input }) => exportSaeTo(services.db, services.env.home, input)),
+  evaluate: procedure
+    .input(evaluateInput)
+    .mutation(({ ctx: { services }, input }) => evaluateSaeOn(services.db, services.queue, input)),
+  deleteEvaluation: procedure
+    .input(deleteEvaluationInput)
+    .mutation(({ ctx, input }) => deleteEvaluation(ctx.services.db, input)),
+  delete: procedure
+    .input(deleteSaeInput)
+    .mutation(({ ctx: { services }, input }) => deleteSae(services.db, services.env.home, input)),
+});
+
 const systemRouter = router({
   status: procedure.query(({ ctx }) => systemStatus(ctx.services)),
 });
@@ -72,6 +97,7 @@ const systemRouter = router({
 export const appRouter = router({
   runs: runsRouter,
   activationSets: activationSetsRouter,
+  saes: saesRouter,
   system: systemRouter,
 });
 export type AppRouter = typeof appRouter;

@@ -1,28 +1,19 @@
-import { eq } from "drizzle-orm";
 import { z } from "zod";
 import type { Executor } from "../../db/executor.ts";
-import { activation_sets } from "../../db/schema.ts";
+import { type Architecture, architectures } from "../../gpu/sae/architecture.ts";
 import {
-  type SyntheticConfigInput,
-  syntheticConfigSchema,
-  syntheticFaults,
-} from "../../gpu/data/synthetic.ts";
-import {
-  configFaults,
   type TrainingConfig,
   type TrainingConfigInput,
   totalSteps,
   trainingConfigSchema,
 } from "../../gpu/sae/config.ts";
+import { configFaults } from "../../gpu/sae/config-faults.ts";
 import type { MemoryPlan } from "../../gpu/sae/trainer.ts";
 import { type Fault, InvalidInputError } from "../errors.ts";
 import { parseWithFaults } from "../faults.ts";
+import { inspectSource, type RunSourceInput, sourceSchema, widthFaults } from "./check-source.ts";
 import { planRunMemory } from "./memory.ts";
 import type { RunSource } from "./views.ts";
-
-export type RunSourceInput =
-  | { kind: "synthetic"; synthetic: SyntheticConfigInput }
-  | { kind: "activation_set"; activation_set_id: string };
 
 export interface CreateRunInput {
   name: string;
@@ -44,15 +35,6 @@ const headSchema = z.object({
   name: z.string().trim().min(1).max(200).meta({ label: "The name" }),
   description: z.string().trim().max(5_000).default("").meta({ label: "The description" }),
 });
-
-const sourceSchema = z.discriminatedUnion(
-  "kind",
-  [
-    z.strictObject({ kind: z.literal("synthetic"), synthetic: syntheticConfigSchema }),
-    z.strictObject({ kind: z.literal("activation_set"), activation_set_id: z.uuid() }),
-  ],
-  "The source must be synthetic data or an activation set.",
-);
 
 /** What a run may be made of, after everything has been checked. */
 export interface ValidRun {
@@ -101,16 +83,12 @@ async function inspect(
       ...configFaults(config.data).map(({ path, message }) => ({ path: `config.${path}`, message })),
     );
   }
-  const found = source.data === null ? null : await inspectSource(db, source.data);
+  const architecture = config.data?.architecture ?? architectureOf(input.config);
+  const found = source.data === null ? null : await inspectSource(db, source.data, architecture);
   if (found !== null) faults.push(...found.faults);
   if (config.data === null || source.data === null || found === null) return { faults, run: null };
 
-  if (found.d_in !== null && found.d_in !== config.data.d_in) {
-    faults.push({
-      path: "config.d_in",
-      message: `d_in is ${config.data.d_in}, but the source's activations have width ${found.d_in}.`,
-    });
-  }
+  faults.push(...widthFaults(config.data, found.widths));
   const total_steps = totalSteps(config.data);
   let memory: MemoryPlan | null = null;
   if (faults.length === 0 || head.faults.length === faults.length) {
@@ -135,38 +113,7 @@ async function inspect(
   };
 }
 
-/** Name under which a synthetic run's metrics and SAE are filed, where others have the model's hook point. */
-const syntheticHookName = "synthetic";
-
-async function inspectSource(
-  db: Executor,
-  source: RunSource,
-): Promise<{ faults: Fault[]; d_in: number | null; hook_name: string }> {
-  if (source.kind === "synthetic") {
-    return {
-      faults: syntheticFaults(source.synthetic).map(({ path, message }) => ({
-        path: `source.synthetic.${path}`,
-        message,
-      })),
-      d_in: source.synthetic.d_in,
-      hook_name: syntheticHookName,
-    };
-  }
-  const path = "source.activation_set_id";
-  const [set] = await db
-    .select()
-    .from(activation_sets)
-    .where(eq(activation_sets.id, source.activation_set_id));
-  if (set === undefined) {
-    const message = "This activation set does not exist; it may have been deleted. Choose another.";
-    return { faults: [{ path, message }], d_in: null, hook_name: "" };
-  }
-  const faults: Fault[] = [];
-  if (set.status === "importing") {
-    faults.push({ path, message: `“${set.name}” is still being imported; wait until it is ready.` });
-  }
-  if (set.status === "failed") {
-    faults.push({ path, message: `The import of “${set.name}” failed, so it holds nothing to train on.` });
-  }
-  return { faults, d_in: set.d_in, hook_name: set.hook_name };
+/** Of a configuration that is faulty elsewhere, so that its source can be judged all the same. */
+function architectureOf(config: TrainingConfigInput | undefined): Architecture | null {
+  return architectures.find((one) => one === (config?.architecture ?? "topk")) ?? null;
 }

@@ -1,5 +1,5 @@
 import type { Executor } from "../../db/executor.ts";
-import { run_events, runs } from "../../db/schema.ts";
+import { run_activation_sets, run_events, runs } from "../../db/schema.ts";
 import { uuidv7 } from "../../db/uuid.ts";
 import type { RunQueue } from "../queue.ts";
 import { type CreateRunInput, validRun } from "./check.ts";
@@ -23,10 +23,18 @@ export async function createRun(
       ...run,
       source_kind: source.kind,
       synthetic: source.kind === "synthetic" ? source.synthetic : null,
-      activation_set_id: source.kind === "activation_set" ? source.activation_set_id : null,
       planned_bytes: memory?.total ?? null,
       last_seq: 1,
     });
+    if (source.kind === "activation_set") {
+      await tx.insert(run_activation_sets).values(
+        source.activation_set_ids.map((activation_set_id, position) => ({
+          run_id: id,
+          position,
+          activation_set_id,
+        })),
+      );
+    }
     await tx
       .insert(run_events)
       .values({ run_id: id, seq: 1, type: "status", body: { status: "queued", reason: null } });

@@ -1,9 +1,17 @@
 import { eq } from "drizzle-orm";
 import { z } from "zod";
 import type { Executor } from "../../db/executor.ts";
-import { activation_sets, runs, saes, workers } from "../../db/schema.ts";
+import { runs, saes, workers } from "../../db/schema.ts";
 import { NotFoundError } from "../errors.ts";
-import { readCheckpoints, readLog, runSourceOf, runSummary, saeView, summaryColumns } from "./read.ts";
+import {
+  readCheckpoints,
+  readLog,
+  runSourceOf,
+  runSummary,
+  saeView,
+  summaryColumns,
+  wholeConfig,
+} from "./read.ts";
 import type { RunDetail, RunEvent } from "./views.ts";
 
 export const getInput = z.object({ id: z.uuid() });
@@ -13,11 +21,7 @@ export async function getRun(db: Executor, { id }: z.output<typeof getInput>): P
   // One snapshot of the database, so that `seq` says exactly which events the rest of the view contains.
   return db.transaction(
     async (tx) => {
-      const [row] = await tx
-        .select(summaryColumns)
-        .from(runs)
-        .leftJoin(activation_sets, eq(activation_sets.id, runs.activation_set_id))
-        .where(eq(runs.id, id));
+      const [row] = await tx.select(summaryColumns).from(runs).where(eq(runs.id, id));
       if (row === undefined) throw new NotFoundError("run", id);
       const { run } = row;
       const [sae] = await tx.select().from(saes).where(eq(saes.run_id, id)).limit(1);
@@ -26,8 +30,8 @@ export async function getRun(db: Executor, { id }: z.output<typeof getInput>): P
       return {
         ...runSummary(row),
         description: run.description,
-        config: run.config,
-        run_source: runSourceOf(run),
+        config: wholeConfig(run.config),
+        run_source: runSourceOf(run, row.sets),
         reason: run.reason,
         attempt: run.attempt,
         worker:

@@ -1,19 +1,21 @@
-import { and, asc, count, desc, eq, ilike, inArray, or, type SQL, sql } from "drizzle-orm";
+import { and, asc, count, desc, ilike, inArray, or, type SQL, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { Executor } from "../../db/executor.ts";
-import { activation_sets, runs } from "../../db/schema.ts";
-import { InvalidInputError } from "../errors.ts";
+import { runs } from "../../db/schema.ts";
+import { architectures } from "../../gpu/sae/architecture.ts";
+import { afterMark, type Keyset, missingLast, pageMark } from "../keyset.ts";
 import { runSummary, summaryColumns } from "./read.ts";
+import { someSetHas } from "./source-sets.ts";
 import { type RunStatus, type RunSummary, runStatuses } from "./views.ts";
 
 const sortFields = ["created_at", "name", "status", "fvu"] as const;
-export type RunSortField = (typeof sortFields)[number];
 
 export const listInput = z
   .object({
     status: z.array(z.enum(runStatuses)).optional(),
     /** Found in name or description, ignoring case. */
     text: z.string().max(200).optional(),
+    architecture: z.array(z.enum(architectures)).optional(),
     dataset: z.string().optional(),
     model: z.string().optional(),
     sort: z
@@ -33,21 +35,11 @@ export interface RunList {
   counts: Record<RunStatus, number>;
 }
 
-const cursorSchema = z.strictObject({
-  by: z.enum(sortFields),
-  direction: z.enum(["asc", "desc"]),
-  value: z.string(),
-  id: z.uuid(),
-});
-
-/**
- * A page of runs. Pages follow each other by key, not by count: a run made meanwhile neither repeats nor hides
- * another. Runs without an FVU come last in either direction.
- */
+/** A page of runs. Those without an FVU come last in either direction. */
 export async function listRuns(db: Executor, input: z.output<typeof listInput>): Promise<RunList> {
-  const { sort } = input;
-  const key = sortKey(sort);
-  const order = sort.direction === "asc" ? asc : desc;
+  const keyset = keysetOf(input.sort);
+  const { key } = keyset;
+  const order = keyset.direction === "asc" ? asc : desc;
   const filters = filtersOf(input);
   const byStatus = input.status === undefined ? undefined : inArray(runs.status, input.status);
   const from = and(...filters, byStatus);
@@ -55,14 +47,12 @@ export async function listRuns(db: Executor, input: z.output<typeof listInput>):
     db
       .select({ ...summaryColumns, key: sql<string>`(${key})::text` })
       .from(runs)
-      .leftJoin(activation_sets, eq(activation_sets.id, runs.activation_set_id))
-      .where(and(from, after(sort, key, input.cursor)))
+      .where(and(from, afterMark(keyset, input.cursor)))
       .orderBy(order(key), order(runs.id))
       .limit(input.limit + 1),
     db
       .select({ status: runs.status, n: count() })
       .from(runs)
-      .leftJoin(activation_sets, eq(activation_sets.id, runs.activation_set_id))
       .where(and(...filters))
       .groupBy(runs.status),
   ]);
@@ -74,13 +64,7 @@ export async function listRuns(db: Executor, input: z.output<typeof listInput>):
   return {
     items: page.map(runSummary),
     next_cursor:
-      rows.length > input.limit && last !== undefined
-        ? Buffer.from(
-            JSON.stringify({ ...sort, value: last.key, id: last.run.id } satisfies z.input<
-              typeof cursorSchema
-            >),
-          ).toString("base64url")
-        : null,
+      rows.length > input.limit && last !== undefined ? pageMark(keyset, last.key, last.run.id) : null,
     total: runStatuses.reduce((sum, status) => sum + (wanted.includes(status) ? counts[status] : 0), 0),
     counts,
   };
@@ -91,53 +75,25 @@ function filtersOf(input: z.output<typeof listInput>): (SQL | undefined)[] {
   const pattern = words ? `%${words.replace(/[\\%_]/g, "\\$&")}%` : null;
   return [
     pattern === null ? undefined : or(ilike(runs.name, pattern), ilike(runs.description, pattern)),
-    input.dataset === undefined ? undefined : eq(activation_sets.dataset_name, input.dataset),
-    input.model === undefined ? undefined : eq(activation_sets.model_name, input.model),
+    input.dataset === undefined ? undefined : someSetHas("dataset_name", input.dataset),
+    input.model === undefined ? undefined : someSetHas("model_name", input.model),
+    input.architecture === undefined
+      ? undefined
+      : inArray(sql`${runs.config} ->> 'architecture'`, input.architecture),
   ];
 }
 
-type Sort = z.output<typeof listInput>["sort"];
-
-function sortKey(sort: Sort): SQL {
-  switch (sort.by) {
+function keysetOf({ by, direction }: z.output<typeof listInput>["sort"]): Keyset {
+  const shared = { by, direction, id: runs.id };
+  switch (by) {
     case "created_at":
       // Ids sort by the time they were made, and unlike a time they never tie.
-      return sql`${runs.id}`;
+      return { ...shared, key: sql`${runs.id}`, type: "uuid" };
     case "name":
-      return sql`lower(${runs.name})`;
+      return { ...shared, key: sql`lower(${runs.name})`, type: "text" };
     case "status":
-      return sql`${runs.status}`;
+      return { ...shared, key: sql`${runs.status}`, type: "text" };
     case "fvu":
-      // PostgreSQL sorts NaN above every number.
-      return sort.direction === "asc"
-        ? sql`coalesce(${runs.fvu}, 'NaN'::float8)`
-        : sql`coalesce(${runs.fvu}, '-Infinity'::float8)`;
+      return { ...shared, key: missingLast(runs.fvu, direction), type: "float8" };
   }
-}
-
-const keyTypes: Record<RunSortField, SQL> = {
-  created_at: sql`uuid`,
-  name: sql`text`,
-  status: sql`text`,
-  fvu: sql`float8`,
-};
-
-function after(sort: Sort, key: SQL, cursor: string | null | undefined): SQL | undefined {
-  if (cursor === null || cursor === undefined) return undefined;
-  const fault = new InvalidInputError([
-    { path: "cursor", message: "This page mark is not one of this list; start again from the first page." },
-  ]);
-  let json: unknown;
-  try {
-    json = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"));
-  } catch {
-    throw fault;
-  }
-  const parsed = cursorSchema.safeParse(json);
-  if (!parsed.success || parsed.data.by !== sort.by || parsed.data.direction !== sort.direction) throw fault;
-  const { value, id } = parsed.data;
-  if (sort.by === "fvu" && Number.isNaN(Number(value)) && value !== "NaN") throw fault;
-  if (sort.by === "created_at" && !z.uuid().safeParse(value).success) throw fault;
-  const than = sort.direction === "asc" ? sql`>` : sql`<`;
-  return sql`(${key}, ${runs.id}) ${than} (${value}::${keyTypes[sort.by]}, ${id}::uuid)`;
 }

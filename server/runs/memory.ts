@@ -5,8 +5,7 @@ import { StoredSource } from "../../gpu/data/stored-rows.ts";
 import { SyntheticSource } from "../../gpu/data/synthetic.ts";
 import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import { type MemoryPlan, planMemory } from "../../gpu/sae/trainer.ts";
-import { setFolder } from "../activations/delete.ts";
-import { openActivationSet } from "../artifacts/activation-set.ts";
+import { openStoredRows } from "../activations/rows.ts";
 import { ServiceError } from "../errors.ts";
 import { workerSilenceSeconds } from "./reaper.ts";
 import type { RunSource } from "./views.ts";
@@ -32,7 +31,6 @@ export async function planRunMemory(
     .select({
       host: workers.host,
       adapter: workers.adapter,
-      capabilities: workers.capabilities,
       memory_bytes: workers.memory_bytes,
     })
     .from(workers)
@@ -45,13 +43,13 @@ export async function planRunMemory(
     )
     .orderBy(desc(sql`coalesce(${workers.memory_bytes}, 0)`))
     .limit(1);
-  if (worker === undefined || worker.capabilities === null) return null;
+  if (worker === undefined) return null;
   let plan: MemoryPlan;
   try {
-    plan = await planFor(home, config, source, worker.capabilities);
+    plan = await planFor(home, config, source);
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
-    return { plan: null, fault: { path: "source.activation_set_id", message: error.message } };
+    return { plan: null, fault: { path: "source.activation_set_ids", message: error.message } };
   }
   const most = worker.memory_bytes;
   const fault =
@@ -64,20 +62,15 @@ export async function planRunMemory(
   return { plan, fault };
 }
 
-async function planFor(
-  home: string,
-  config: TrainingConfig,
-  source: RunSource,
-  capabilities: Parameters<typeof planMemory>[2],
-): Promise<MemoryPlan> {
+async function planFor(home: string, config: TrainingConfig, source: RunSource): Promise<MemoryPlan> {
   if (source.kind === "synthetic") {
-    return planMemory(config, new SyntheticSource(source.synthetic), capabilities);
+    return planMemory(config, new SyntheticSource(source.synthetic));
   }
-  const set = await openActivationSet(setFolder(home, source.activation_set_id));
+  const stored = await openStoredRows(home, source.activation_set_ids);
   try {
-    return planMemory(config, new StoredSource(set, { seed: config.seed }), capabilities);
+    return planMemory(config, new StoredSource(stored.rows, { seed: config.seed }));
   } finally {
-    await set.close();
+    await stored.close();
   }
 }
 

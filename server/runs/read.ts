@@ -1,19 +1,28 @@
 import { and, asc, desc, eq, getTableColumns, gt, lte, sql } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
-import { activation_sets, checkpoints, run_events, run_metrics, runs, type saes } from "../../db/schema.ts";
+import { checkpoints, run_events, run_metrics, runs, type saes } from "../../db/schema.ts";
 import type { Recovery } from "../../gpu/metrics/recovery.ts";
+import { isTranscoder } from "../../gpu/sae/architecture.ts";
+import { type TrainingConfig, trainingConfigSchema } from "../../gpu/sae/config.ts";
+import { describeSparsity } from "../../gpu/sae/describe-sparsity.ts";
 import type { StepMetrics } from "../../gpu/sae/trainer.ts";
+import { common, type SourceSet, setsOfRun, sourceName } from "./source-sets.ts";
 import { allowedControls, heldStatuses } from "./state-machine.ts";
 import type { CheckpointView, RunEvent, RunSource, RunSummary, SaeView } from "./views.ts";
 import type { RunRow } from "./write.ts";
 
 // Rows to views: the one place where what the database holds takes the shape that travels.
 
-export function runSourceOf(row: RunRow): RunSource {
-  // The database's check runs_source makes exactly one of the two non-null.
+export function runSourceOf(row: RunRow, sets: readonly { id: string }[]): RunSource {
   return row.synthetic !== null
     ? { kind: "synthetic", synthetic: row.synthetic }
-    : { kind: "activation_set", activation_set_id: row.activation_set_id! };
+    : { kind: "activation_set", activation_set_ids: sets.map(({ id }) => id) };
+}
+
+/** A stored configuration with the options that did not exist yet when it was made, at what they default to. */
+export function wholeConfig(stored: TrainingConfig): TrainingConfig {
+  const parsed = trainingConfigSchema.safeParse(stored);
+  return parsed.success ? parsed.data : stored;
 }
 
 export function checkpointView(row: typeof checkpoints.$inferSelect): CheckpointView {
@@ -21,9 +30,26 @@ export function checkpointView(row: typeof checkpoints.$inferSelect): Checkpoint
   return { ...view, created_at: created_at.toISOString() };
 }
 
+type WithValues<T, K extends keyof T> = Omit<T, K> & { [P in K]: NonNullable<T[P]> };
+
+/** Of a row that a run left. */
 export function saeView(row: typeof saes.$inferSelect): SaeView {
-  const { run_id: _run, created_at, recovery, ...view } = row;
-  return { ...view, recovery: recovery as Recovery | null, created_at: created_at.toISOString() };
+  const { id, path, recovery, created_at } = row;
+  // The database's checks saes_ready and saes_trained hold these for every SAE of a run.
+  const { hook_name, bytes, sha256, evaluation } = row as WithValues<
+    typeof row,
+    "hook_name" | "bytes" | "sha256" | "evaluation"
+  >;
+  return {
+    id,
+    hook_name,
+    path,
+    bytes,
+    sha256,
+    evaluation,
+    recovery: recovery as Recovery | null,
+    created_at: created_at.toISOString(),
+  };
 }
 
 export function stepMetrics(row: typeof run_metrics.$inferSelect): StepMetrics {
@@ -39,32 +65,30 @@ const etaWindowSteps = 100;
  * equal numbers of tokens, over the batch size. Null while nothing has been recorded.
  */
 const stepsPerSecond = sql<number | null>`(
-  select count(*) / nullif(sum(1 / nullif(m.tokens_per_second, 0)), 0) / (${runs.config} ->> 'train_batch_size_tokens')::float8
+  select count(*) / nullif(sum(1 / nullif(m.tokens_per_second, 0)), 0) / (${runs}.config ->> 'train_batch_size_tokens')::float8
   from ${run_metrics} m
-  where m.run_id = ${runs.id} and m.hook_name = ${runs.hook_name}
-    and m.step > ${runs.step} - ${sql.raw(String(etaWindowSteps))} and m.step <= ${runs.step}
-    and ${runs.status} = 'running'
+  where m.run_id = ${runs}.id and m.hook_name = ${runs}.hook_name
+    and m.step > ${runs}.step - ${sql.raw(String(etaWindowSteps))} and m.step <= ${runs}.step
+    and ${runs}.status = 'running'
 )`;
 
-/** Columns of a query over runs left-joined with activation_sets that `runSummary` needs. */
+/** Columns of a query over runs alone that `runSummary` needs. */
 export const summaryColumns = {
   run: getTableColumns(runs),
-  set: {
-    name: activation_sets.name,
-    model_name: activation_sets.model_name,
-    dataset_name: activation_sets.dataset_name,
-  },
+  sets: setsOfRun,
   steps_per_second: stepsPerSecond,
 };
 
 export interface SummaryRow {
   run: RunRow;
-  set: { name: string; model_name: string | null; dataset_name: string | null } | null;
+  sets: SourceSet[];
   steps_per_second: number | null;
 }
 
-export function runSummary({ run, set, steps_per_second }: SummaryRow): RunSummary {
+export function runSummary({ run, sets, steps_per_second }: SummaryRow): RunSummary {
   const rate = heldStatuses.includes(run.status) && run.desired === "run" ? Number(steps_per_second ?? 0) : 0;
+  const config = wholeConfig(run.config);
+  const { architecture, d_in, d_out, d_sae, n_hook_points } = config;
   return {
     id: run.id,
     name: run.name,
@@ -72,25 +96,34 @@ export function runSummary({ run, set, steps_per_second }: SummaryRow): RunSumma
     desired: run.desired,
     source: {
       kind: run.source_kind,
-      name: set?.name ?? "Synthetic",
-      activation_set_id: run.activation_set_id,
+      name: sourceName(architecture, sets),
+      activation_sets: sets.map(({ id, name, hook_name, d_in }) => ({ id, name, hook_name, d_in })),
     },
     hook_name: run.hook_name,
-    model_name: set?.model_name ?? null,
-    dataset_name: set?.dataset_name ?? null,
-    architecture: run.config.architecture,
-    d_in: run.config.d_in,
-    d_sae: run.config.d_sae,
-    k: run.config.k,
+    model_name: common(sets.map(({ model_name }) => model_name)),
+    dataset_name: common(sets.map(({ dataset_name }) => dataset_name)),
+    architecture,
+    d_in,
+    d_out: isTranscoder(architecture) ? (d_out ?? d_in) : d_in,
+    n_hook_points: architecture === "crosscoder" ? n_hook_points : 1,
+    d_sae,
+    sparsity: describeSparsity(config),
     step: run.step,
     total_steps: run.total_steps,
-    latest: run.latest,
+    // Rows from before there was a penalty lack its two columns.
+    latest: run.latest === null ? null : withPenalty(run.latest),
     created_at: run.created_at.toISOString(),
     started_at: run.started_at?.toISOString() ?? null,
     ended_at: run.ended_at?.toISOString() ?? null,
     eta_seconds: rate > 0 ? (run.total_steps - run.step) / rate : null,
     allowed: allowedControls(run.status, run.desired),
   };
+}
+
+function withPenalty(
+  row: Omit<StepMetrics, "sparsity_loss" | "sparsity_coefficient"> & Partial<StepMetrics>,
+): StepMetrics {
+  return { sparsity_loss: 0, sparsity_coefficient: 0, ...row };
 }
 
 type EventRow = typeof run_events.$inferSelect;

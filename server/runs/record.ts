@@ -2,10 +2,14 @@ import { and, desc, eq, inArray, ne, sql } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
 import { checkpoints, run_metrics, runs, saes } from "../../db/schema.ts";
 import { uuidv7 } from "../../db/uuid.ts";
+import type { SaeHistograms } from "../../gpu/metrics/sae-histograms.ts";
+import type { Architecture } from "../../gpu/sae/architecture.ts";
 import type { TrainingConfig } from "../../gpu/sae/config.ts";
+import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import type { StepMetrics } from "../../gpu/sae/trainer.ts";
 import { ConflictError, LostLeaseError } from "../errors.ts";
-import { checkpointView, runSourceOf, saeView } from "./read.ts";
+import { checkpointView, runSourceOf, saeView, wholeConfig } from "./read.ts";
+import { readSourceSets, type SourceSet } from "./source-sets.ts";
 import { type Actor, assertLegal, heldStatuses, waitingStatuses } from "./state-machine.ts";
 import type { CheckpointView, DesiredState, RunSource, RunStatus, SaeView } from "./views.ts";
 import { statusColumns, writeRun } from "./write.ts";
@@ -23,6 +27,8 @@ export interface ClaimedRun extends Lease {
   name: string;
   config: TrainingConfig;
   source: RunSource;
+  /** The source's activation sets, in order. */
+  sets: SourceSet[];
   hook_name: string;
   total_steps: number;
   /** "stop": the run only has to be finished from its newest checkpoint. */
@@ -52,6 +58,7 @@ export async function claimRun(
       events: [{ type: "status", status: "initializing", reason: null }],
     });
     if (row === null) return null;
+    const sets = await readSourceSets(tx, runId);
     const found = await tx
       .select({
         id: checkpoints.id,
@@ -66,8 +73,9 @@ export async function claimRun(
       runId,
       attempt: row.attempt,
       name: row.name,
-      config: row.config,
-      source: runSourceOf(row),
+      config: wholeConfig(row.config),
+      source: runSourceOf(row, sets),
+      sets,
       hook_name: row.hook_name,
       total_steps: row.total_steps,
       desired: row.desired,
@@ -149,6 +157,7 @@ const metricColumns = [
   "tokens",
   "loss",
   "mse_loss",
+  "sparsity_loss",
   "aux_loss",
   "l0",
   "explained_variance",
@@ -156,6 +165,7 @@ const metricColumns = [
   "dead_features",
   "grad_norm",
   "lr",
+  "sparsity_coefficient",
   "tokens_per_second",
   "gpu_bytes",
 ] as const;
@@ -196,15 +206,38 @@ export async function recordCheckpoint(
   });
 }
 
+/** An SAE whose folder stands on disk. */
+export type RecordedSae = Omit<SaeView, "id" | "created_at"> & {
+  /** As it was trained. */
+  architecture: Architecture;
+  config: SaeConfig;
+  histograms: SaeHistograms;
+};
+
 /** Call after the SAE's folder stands on disk and before the run is moved to completed or stopped. */
 export async function recordSae(
   db: Executor,
   lease: Lease,
-  sae: Omit<SaeView, "id" | "created_at">,
+  { config, ...sae }: RecordedSae,
 ): Promise<SaeView> {
   return db.transaction(async (tx) => {
     await lockHeld(tx, lease);
-    const values = { ...sae, created_at: new Date() };
+    const [run] = await tx.select({ name: runs.name }).from(runs).where(eq(runs.id, lease.runId));
+    const { d_in, d_out, d_sae, metadata } = config;
+    const { model_name, dataset_name } = metadata;
+    const now = new Date();
+    const values = {
+      ...sae,
+      name: run!.name,
+      config,
+      d_in,
+      d_out,
+      d_sae,
+      model_name,
+      dataset_name,
+      created_at: now,
+      updated_at: now,
+    };
     const [row] = await tx
       .insert(saes)
       .values({ id: uuidv7(), run_id: lease.runId, ...values })

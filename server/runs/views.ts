@@ -15,7 +15,22 @@ export type DesiredState = (typeof desiredStates)[number];
 /** What a run trains on. */
 export type RunSource =
   | { kind: "synthetic"; synthetic: SyntheticConfig }
-  | { kind: "activation_set"; activation_set_id: string };
+  | {
+      kind: "activation_set";
+      /**
+       * Sets whose rows stand side by side, row by row of the same tokens: one for an SAE, input and target for a
+       * transcoder, all hook points in order for a crosscoder.
+       */
+      activation_set_ids: string[];
+    };
+
+/** One of the sets that a run trains on. */
+export interface SourceSetView {
+  id: string;
+  name: string;
+  hook_name: string;
+  d_in: number;
+}
 
 /** The row of a list. Dates are ISO strings, as they travel. */
 export interface RunSummary {
@@ -24,14 +39,20 @@ export interface RunSummary {
   status: RunStatus;
   /** Differs from what the status says while a pause or stop is under way. */
   desired: DesiredState;
-  source: { kind: RunSource["kind"]; name: string; activation_set_id: string | null };
+  /** `name` joins those of the sets: "a", "a → b" for a transcoder, "a + b" for a crosscoder. */
+  source: { kind: RunSource["kind"]; name: string; activation_sets: SourceSetView[] };
   hook_name: string;
   model_name: string | null;
   dataset_name: string | null;
   architecture: TrainingConfig["architecture"];
+  /** Of each hook point. */
   d_in: number;
+  /** Of what is reconstructed: the target's for a transcoder, else d_in. */
+  d_out: number;
+  n_hook_points: number;
   d_sae: number;
-  k: number;
+  /** How features are kept few, in short: "k 32", "L1 5", "target L0 20". */
+  sparsity: string;
   step: number;
   total_steps: number;
   /** Newest metrics row, if any. */
@@ -58,6 +79,7 @@ export interface CheckpointView {
   created_at: string;
 }
 
+/** The SAE that a run left. */
 export interface SaeView {
   id: string;
   hook_name: string;

@@ -1,9 +1,11 @@
 import path from "node:path";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { evaluateRecovery } from "../../gpu/metrics/evaluate-recovery.ts";
+import { saeHistograms } from "../../gpu/metrics/sae-histograms.ts";
+import type { Sae } from "../../gpu/sae/sae.ts";
 import type { Trainer } from "../../gpu/sae/trainer.ts";
 import packageJson from "../../package.json" with { type: "json" };
-import { writeSaeFolder } from "../artifacts/sae-folder.ts";
+import { writeSaeFolder } from "../formats/sae-folder.ts";
 import type { FromTrainer, TrainingTask } from "./messages.ts";
 import type { RunActivations } from "./run-source.ts";
 
@@ -22,42 +24,57 @@ export async function finishRun(
   source: RunActivations,
 ): Promise<void> {
   await say({ type: "progress", message: "Evaluating the SAE." });
-  const evaluation = await trainer.evaluate(evaluationTokens(trainer, source));
-  const sae = await trainer.exportSae();
+  const { feature_frequency, ...evaluation } = await trainer.evaluate(evaluationTokens(trainer, source));
+  const sae = named(await trainer.exportSae(), task);
   const recovery =
-    source.synthetic === null
-      ? null
-      : await evaluateRecovery({ gpu, source: source.synthetic, sae, config: task.config });
+    source.synthetic === null ? null : await evaluateRecovery({ gpu, source: source.synthetic, sae });
   const relative = path.join("runs", task.runId, "sae", folderName(task.hookName));
-  const written = await writeSaeFolder(
-    path.join(task.home, relative),
-    sae,
-    evaluation.feature_frequency,
-    task.config,
-    {
+  const { bytes, sha256 } = await writeSaeFolder(path.join(task.home, relative), sae, {
+    feature_frequency,
+    runner_cfg: {
+      trained_by: "facet",
+      facet_version: packageJson.version,
       hook_name: task.hookName,
+      hook_name_out: task.hookNameOut,
       model_name: task.modelName,
       dataset_name: task.datasetName,
       source: source.provenance,
-      facet_version: packageJson.version,
+      sae: task.config,
     },
-  );
-  const { feature_frequency: _, ...figures } = evaluation;
+  });
   await say({
     type: "sae",
     sae: {
       hook_name: task.hookName,
+      architecture: task.config.architecture,
+      config: sae.config,
       path: relative,
-      bytes: written.bytes,
-      sha256: written.sha256,
-      evaluation: figures,
+      bytes,
+      sha256,
+      evaluation,
       recovery,
+      histograms: saeHistograms(sae, feature_frequency),
     },
   });
 }
 
-/** Hook names are free text; a folder's name must stay one below its parent. */
+/** The SAE with where it comes from. */
+function named(sae: Sae, { hookName, hookNameOut, modelName, datasetName }: TrainingTask): Sae {
+  const metadata = {
+    ...sae.config.metadata,
+    hook_name: hookName,
+    hook_name_out: hookNameOut,
+    model_name: modelName,
+    dataset_name: datasetName,
+  };
+  return { ...sae, config: { ...sae.config, metadata } };
+}
+
+/** Most characters of a folder's name; file systems take 255 bytes. */
+const longestName = 120;
+
+/** Hook names are free text, and those of several together long; a folder's name must stay one below its parent. */
 function folderName(hookName: string): string {
-  const safe = hookName.replaceAll(/[^\w.-]/g, "_");
+  const safe = hookName.replaceAll(/[^\w.-]+/g, "_").slice(0, longestName);
   return /^\.*$/.test(safe) ? `_${safe}` : safe;
 }

@@ -13,6 +13,7 @@ import { openQueue, type RunQueue } from "../queue.ts";
 import { interruptRunsOf, startReaper } from "../runs/reaper.ts";
 import { openRunSignals } from "../runs/signals.ts";
 import { interruptions, undoAll } from "../start/ending.ts";
+import { evaluateOne } from "./evaluate-session.ts";
 import { unableExitCode, type WorkerReport } from "./messages.ts";
 import { registerWorker } from "./registration.ts";
 import { trainRun } from "./run-session.ts";
@@ -97,6 +98,20 @@ async function work(env: Environment): Promise<void> {
 
   report({ type: "ready", adapter: capabilities.adapter, software: capabilities.software, memoryBytes });
   log(`Ready: ${capabilities.adapter} (${capabilities.software ? "software" : "hardware"})`);
+  const evaluations = new Set<Promise<void>>();
+  await queue.workEvaluations(async ({ evaluationId }) => {
+    if (shutdown.aborted) return;
+    const session = evaluateOne(evaluationId, {
+      db,
+      queue,
+      home: env.home,
+      workerId: worker.id,
+      shutdown,
+      log,
+    }).finally(() => evaluations.delete(session));
+    evaluations.add(session);
+    await session;
+  });
   await queue.work(async ({ runId }) => {
     // The queue forgets a job after a day, and then hands out the next one.
     await session;
@@ -124,6 +139,7 @@ async function work(env: Environment): Promise<void> {
     process.exit(1);
   }, sessionPatienceMs);
   await session;
+  await Promise.allSettled([...evaluations]);
   clearTimeout(patience);
 }
 

@@ -1,13 +1,29 @@
 import type { Capabilities } from "../../gpu/device/gpu.ts";
 import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { MemoryPlan, StepMetrics } from "../../gpu/sae/trainer.ts";
-import type { CheckpointView, RunSource, SaeView } from "../runs/views.ts";
+import type { RecordedSae } from "../runs/record.ts";
+import type { CheckpointView, RunSource } from "../runs/views.ts";
+import type { SaeMeasures } from "../saes/measures.ts";
 
 // Everything that the worker's processes say to each other. They are forked with structured clone, so numbers keep
 // their infinities and arrays their types.
 
 /** What a trainer process is forked to do; it does one thing and ends. */
-export type TrainerTask = { type: "probe"; adapter: string | null } | ({ type: "train" } & TrainingTask);
+export type TrainerTask =
+  | { type: "probe"; adapter: string | null }
+  | ({ type: "train" } & TrainingTask)
+  | ({ type: "evaluate" } & EvaluationTask);
+
+export interface EvaluationTask {
+  /** FACET_HOME. */
+  home: string;
+  /** Folder of the SAE, relative to `home`. */
+  path: string;
+  /** Activation sets: one, a transcoder's input and target, or a crosscoder's hook points. */
+  setIds: string[];
+  /** Most rows to measure on. */
+  tokens: number;
+}
 
 export interface TrainingTask {
   adapter: string | null;
@@ -18,6 +34,8 @@ export interface TrainingTask {
   name: string;
   attempt: number;
   hookName: string;
+  /** A transcoder's target. */
+  hookNameOut: string | null;
   modelName: string | null;
   datasetName: string | null;
   config: TrainingConfig;
@@ -50,8 +68,12 @@ export type FromTrainer =
   /** The folder stands on disk. */
   | { type: "checkpoint"; checkpoint: Omit<CheckpointView, "id" | "created_at"> & { path: string } }
   /** The SAE's folder stands on disk. */
-  | { type: "sae"; sae: Omit<SaeView, "id" | "created_at"> }
-  /** The last message. */
+  | { type: "sae"; sae: RecordedSae }
+  /** Part done, in [0, 1]. */
+  | { type: "evaluating"; progress: number }
+  /** The last message of an evaluation. */
+  | { type: "evaluated"; result: SaeMeasures }
+  /** The last message of a training. */
   | { type: "ended"; outcome: "completed" | "paused" | "stopped" }
   | ({ type: "failed" } & TrainingFailure);
 

@@ -1,6 +1,7 @@
 import { eq } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
 import { runs } from "../../db/schema.ts";
+import { isTranscoder } from "../../gpu/sae/architecture.ts";
 import { LostLeaseError } from "../errors.ts";
 import type { RunQueue } from "../queue.ts";
 import {
@@ -114,7 +115,9 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
         settle({ type: "failed", kind: message.kind, reason: message.reason });
         break;
       case "probed":
-        throw new Error("A training process answered a probe.");
+      case "evaluating":
+      case "evaluated":
+        throw new Error(`A training process said “${message.type}”.`);
     }
   };
 
@@ -127,6 +130,7 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
       name: claim.name,
       attempt: claim.attempt,
       hookName: claim.hook_name,
+      hookNameOut: isTranscoder(claim.config.architecture) ? (claim.sets[1]?.hook_name ?? null) : null,
       modelName: claim.model_name,
       datasetName: claim.dataset_name,
       config: claim.config,

@@ -1,8 +1,7 @@
-import path from "node:path";
 import type { ActivationSource } from "../../gpu/data/source.ts";
 import { StoredSource } from "../../gpu/data/stored-rows.ts";
 import { SyntheticSource } from "../../gpu/data/synthetic.ts";
-import { openActivationSet } from "../artifacts/activation-set.ts";
+import { openStoredRows } from "../activations/rows.ts";
 import type { TrainingTask } from "./messages.ts";
 
 /** What a run trains on, opened. */
@@ -26,12 +25,14 @@ export async function openRunSource({ home, source, config }: TrainingTask): Pro
       close: () => Promise.resolve(),
     };
   }
-  const set = await openActivationSet(path.join(home, "activation_sets", source.activation_set_id));
-  const { sha256, n_tokens, d_in } = set.manifest;
+  const stored = await openStoredRows(home, source.activation_set_ids);
   return {
-    activations: new StoredSource(set, { seed: config.seed }),
+    activations: new StoredSource(stored.rows, { seed: config.seed }),
     synthetic: null,
-    provenance: { kind: "activation_set", sha256, n_tokens, d_in },
-    close: () => set.close(),
+    provenance: {
+      kind: "activation_sets",
+      sets: stored.manifests.map(({ sha256, n_tokens, d_in }) => ({ sha256, n_tokens, d_in })),
+    },
+    close: stored.close,
   };
 }

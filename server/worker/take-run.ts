@@ -1,8 +1,9 @@
 import { and, eq, inArray, ne } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
-import { activation_sets, runs } from "../../db/schema.ts";
+import { runs } from "../../db/schema.ts";
 import type { RunQueue } from "../queue.ts";
 import { claimRun, transition } from "../runs/record.ts";
+import { common } from "../runs/source-sets.ts";
 import { heldStatuses } from "../runs/state-machine.ts";
 import type { AssignedRun } from "./run-session.ts";
 
@@ -11,15 +12,11 @@ export async function takeRun(db: Executor, runId: string, workerId: string): Pr
   return await db.transaction(async (tx) => {
     const claim = await claimRun(tx, runId, { id: workerId });
     if (claim === null) return null;
-    const names = { model_name: activation_sets.model_name, dataset_name: activation_sets.dataset_name };
-    const [set] =
-      claim.source.kind === "synthetic"
-        ? []
-        : await tx
-            .select(names)
-            .from(activation_sets)
-            .where(eq(activation_sets.id, claim.source.activation_set_id));
-    return { ...claim, model_name: set?.model_name ?? null, dataset_name: set?.dataset_name ?? null };
+    return {
+      ...claim,
+      model_name: common(claim.sets.map(({ model_name }) => model_name)),
+      dataset_name: common(claim.sets.map(({ dataset_name }) => dataset_name)),
+    };
   });
 }
 

@@ -1,4 +1,5 @@
 import { openGpu } from "../../gpu/device/node.ts";
+import { evaluate } from "./evaluate.ts";
 import { describeFailure } from "./failure.ts";
 import type { FromTrainer, ToTrainer, TrainerControl } from "./messages.ts";
 import { train } from "./train.ts";
@@ -19,6 +20,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 async function perform(task: Exclude<ToTrainer, TrainerControl>): Promise<void> {
   try {
     if (task.type === "probe") await probe(task.adapter);
+    else if (task.type === "evaluate") await evaluate(task, say);
     else await say({ type: "ended", outcome: await train(task, { say, wanted: () => wanted }) });
   } catch (error) {
     console.error(error);

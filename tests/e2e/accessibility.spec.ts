@@ -1,12 +1,22 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, type Page, test } from "@playwright/test";
+import { storedSet } from "./stored-sets.ts";
 import { completedRun, smallRun, studioClient } from "./studio.ts";
 
 let runId = "";
+let penalisedId = "";
+let saeId = "";
 
 test.beforeAll(async () => {
-  runId = (await completedRun(studioClient(), smallRun("Looked at", { steps: 20, metrics_every_steps: 2 })))
-    .id;
+  const client = studioClient();
+  const run = await completedRun(client, smallRun("Looked at", { steps: 20, metrics_every_steps: 2 }));
+  const penalised = smallRun("Penalised", { steps: 20, metrics_every_steps: 2, architecture: "gated" });
+  const { k: _none, ...config } = penalised.config;
+  runId = run.id;
+  saeId = run.sae!.id;
+  penalisedId = (await completedRun(client, { ...penalised, config: { ...config, target_l0: 3 } })).id;
+  const set = await storedSet(client, { name: "For evaluation", hook_name: "blocks.0.hook", d_in: 16 });
+  await client.api.saes.evaluate.mutate({ id: saeId, activation_set_ids: [set], tokens: 256 });
 });
 
 async function violations(page: Page): Promise<string[]> {
@@ -38,6 +48,24 @@ const places: readonly Place[] = [
     },
   },
   {
+    name: "new run of several hook points",
+    path: () => "/runs/new",
+    ready: async (page) => {
+      await page.getByText("Crosscoder", { exact: true }).click();
+      await page.getByRole("button", { name: "Add a hook point" }).click();
+      await expect(page.getByRole("combobox", { name: "Hook point 3" })).toBeVisible();
+    },
+  },
+  {
+    name: "explanation of an architecture",
+    path: () => "/runs/new",
+    ready: async (page) => {
+      await page.getByText("JumpReLU", { exact: true }).click();
+      await page.getByRole("button", { name: "About JumpReLU" }).click();
+      await expect(page.getByRole("dialog", { name: "JumpReLU" })).toBeVisible();
+    },
+  },
+  {
     name: "import dialog",
     path: () => "/runs/new",
     ready: async (page) => {
@@ -52,6 +80,50 @@ const places: readonly Place[] = [
     ready: async (page) => {
       await page.getByRole("button", { name: "Data table" }).click();
       await expect(page.getByRole("region", { name: "Metric rows" })).toBeVisible();
+    },
+  },
+  {
+    name: "penalised run",
+    path: () => `/runs/${penalisedId}`,
+    ready: (page) => expect(page.getByRole("img", { name: /^Sparsity coefficient at/ })).toBeVisible(),
+  },
+  {
+    name: "list of SAEs",
+    path: () => "/saes",
+    ready: (page) => expect(page.getByRole("link", { name: "Looked at" })).toBeVisible(),
+  },
+  {
+    name: "import of an SAE",
+    path: () => "/saes",
+    ready: async (page) => {
+      await page.getByRole("button", { name: "Import an SAE" }).click();
+      await page.getByLabel("Path").fill("/nowhere");
+      await page.getByRole("button", { name: "Look inside" }).click();
+      await expect(page.getByRole("dialog").getByRole("alert")).toBeVisible();
+    },
+  },
+  {
+    name: "SAE",
+    path: () => `/saes/${saeId}`,
+    ready: async (page) => {
+      await page.getByRole("button", { name: "All figures" }).click();
+      await expect(page.getByText("Nearest decoder row")).toBeVisible();
+    },
+  },
+  {
+    name: "evaluation of an SAE",
+    path: () => `/saes/${saeId}`,
+    ready: async (page) => {
+      await page.getByRole("button", { name: "Evaluate" }).first().click();
+      await expect(page.getByRole("combobox", { name: "Activation set" })).toBeVisible();
+    },
+  },
+  {
+    name: "export of an SAE",
+    path: () => `/saes/${saeId}`,
+    ready: async (page) => {
+      await page.getByRole("button", { name: "Export" }).click();
+      await expect(page.getByRole("dialog").getByRole("link", { name: "Download" })).toBeVisible();
     },
   },
   {
@@ -116,7 +188,17 @@ for (const scheme of ["light", "dark"] as const) {
 
 test("narrow screens lose nothing to the side", async ({ page }) => {
   await page.setViewportSize({ width: 390, height: 844 });
-  for (const path of ["/runs", "/runs/new", `/runs/${runId}`, "/activations", "/playground", "/system"]) {
+  for (const path of [
+    "/runs",
+    "/runs/new",
+    `/runs/${runId}`,
+    `/runs/${penalisedId}`,
+    "/activations",
+    "/saes",
+    `/saes/${saeId}`,
+    "/playground",
+    "/system",
+  ]) {
     await page.goto(path);
     await expect(page.getByRole("heading", { level: 1 }).first()).toBeVisible();
     await expect(page.getByRole("navigation", { name: "Studio, narrow" })).toBeVisible();

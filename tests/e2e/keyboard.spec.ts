@@ -21,6 +21,7 @@ test("the studio is gone through by keyboard alone", async ({ page }) => {
     ["p", "Playground"],
     ["s", "System"],
     ["a", "Activations"],
+    ["e", "SAEs"],
     ["n", "New run"],
     ["r", "Runs"],
   ] as const) {

@@ -1,6 +1,8 @@
 import { expect, test } from "@playwright/test";
 import { sampleOptions, tabConfig } from "../../app/_playground/tab-config.ts";
 import { sampleSynthetic } from "../../gpu/data/sample-run.ts";
+import { baseArchitectures } from "../../gpu/sae/architecture.ts";
+import { architectureDescriptions } from "../../gpu/sae/config.ts";
 import { completedRun, studioClient, tileValue } from "./studio.ts";
 
 const options = { ...sampleOptions, steps: 40 };
@@ -32,6 +34,21 @@ test("the tab trains the sample, and ends where the server's worker ends", async
   expectAgreement("L0", await tileValue(page, "Final evaluation", "L0"), evaluation.l0);
   expectAgreement("MCC", await tileValue(page, "Recovery of the true features", "MCC"), recovery!.mcc);
   expectAgreement("F1", await tileValue(page, "Recovery of the true features", "F1"), recovery!.f1);
+});
+
+test("every other architecture trains in the tab too", async ({ page }) => {
+  await page.goto("/playground");
+  const phase = page.locator("[data-phase]");
+  for (const architecture of baseArchitectures.filter((one) => one !== options.architecture)) {
+    await test.step(architecture, async () => {
+      await page.getByText(architectureDescriptions[architecture].label, { exact: true }).click();
+      await page.getByLabel("Steps", { exact: true }).fill("6");
+      await page.getByRole("button", { name: /^Train/ }).click();
+      await expect(phase).not.toHaveText("Completed");
+      await expect(phase).toHaveText("Completed", { timeout: 90_000 });
+      await expect(page.getByRole("region", { name: "Final evaluation" })).toBeVisible();
+    });
+  }
 });
 
 test("a training is stopped, and what was learnt is measured", async ({ page }) => {

@@ -70,7 +70,7 @@ describe("importing by path", () => {
     });
     const input = {
       name: "on gpt2",
-      source: { kind: "activation_set" as const, activation_set_id: id },
+      source: { kind: "activation_set" as const, activation_set_ids: [id] },
       config: { d_in: 16, d_sae: 32, k: 2 },
     };
     expect((await api.runs.check.query(input)).faults).toMatchObject([
@@ -99,11 +99,11 @@ describe("importing by path", () => {
       (
         await client().api.runs.check.query({
           name: "on broken",
-          source: { kind: "activation_set", activation_set_id: id },
+          source: { kind: "activation_set", activation_set_ids: [id] },
           config: { d_in: 4, d_sae: 8, k: 1 },
         })
       ).faults,
-    ).toMatchObject([{ path: "source.activation_set_id" }]);
+    ).toMatchObject([{ path: "source.activation_set_ids.0" }]);
     await client().api.activationSets.delete.mutate({ id });
   });
 

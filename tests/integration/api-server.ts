@@ -6,7 +6,14 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { workers } from "../../db/schema.ts";
-import { apiPath, handleHealth, handleReady, handleTrpc, handleUpload } from "../../server/api/handlers.ts";
+import {
+  apiPath,
+  handleDownload,
+  handleHealth,
+  handleReady,
+  handleTrpc,
+  handleUpload,
+} from "../../server/api/handlers.ts";
 import { environment } from "../../server/environment.ts";
 import type { CreateRunInput } from "../../server/runs/check.ts";
 import { openServices, type Services } from "../../server/services.ts";
@@ -109,6 +116,7 @@ function route(request: Request, services: Services): Promise<Response> {
   const { pathname } = new URL(request.url);
   if (pathname.startsWith(apiPath)) return handleTrpc(request, services);
   if (pathname === "/api/activations") return handleUpload(request, services);
+  if (pathname.startsWith("/api/saes/")) return handleDownload(request, services);
   if (pathname === "/api/health") return handleHealth(services);
   if (pathname === "/api/ready") return handleReady(services);
   return Promise.resolve(new Response("not found", { status: 404 }));
@@ -143,6 +151,7 @@ export function metricsRow(step: number, overrides: Partial<Record<string, numbe
     tokens: step * 4_096,
     loss: 1 / (step + 1),
     mse_loss: 1 / (step + 1),
+    sparsity_loss: 0,
     aux_loss: 0,
     l0: 4,
     explained_variance: 1 - 1 / (step + 1),
@@ -150,6 +159,7 @@ export function metricsRow(step: number, overrides: Partial<Record<string, numbe
     dead_features: 0,
     grad_norm: 0.5,
     lr: 3e-4,
+    sparsity_coefficient: 0,
     tokens_per_second: 40_960,
     gpu_bytes: 1_000_000,
     ...overrides,

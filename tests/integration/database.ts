@@ -10,12 +10,18 @@ export interface FreshDatabase {
 
 /** A migrated database of its own on the project's server, so that no test file sees another's rows. */
 export async function freshDatabase(): Promise<FreshDatabase> {
+  const database = await emptyDatabase();
+  await migrateDatabase(database.url);
+  return database;
+}
+
+/** A database without tables. */
+export async function emptyDatabase(): Promise<FreshDatabase> {
   const server = inject("postgresUrl");
   const name = `test_${randomUUID().replaceAll("-", "")}`;
   const url = new URL(server);
   url.pathname = `/${name}`;
   await onServer(server, (sql) => sql`create database ${sql(name)}`);
-  await migrateDatabase(url.href);
   return {
     url: url.href,
     drop: () => onServer(server, (sql) => sql`drop database ${sql(name)} with (force)`),

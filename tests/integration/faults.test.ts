@@ -136,7 +136,7 @@ async function createRunOnMissingFiles(): Promise<string> {
       sha256: "00",
     })
     .returning();
-  const source = { kind: "activation_set" as const, activation_set_id: set?.id ?? "" };
+  const source = { kind: "activation_set" as const, activation_set_ids: [set?.id ?? ""] };
   const { id } = await createRun(db, queue, env.home, { name: "vanished", source, config: smallRun });
   return id;
 }

@@ -1,6 +1,6 @@
 import { eq } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { activation_sets, runs } from "../../db/schema.ts";
+import { activation_sets, run_activation_sets, runs } from "../../db/schema.ts";
 import { createRun } from "../../server/runs/create.ts";
 import { listInput, listRuns } from "../../server/runs/list.ts";
 import { runStatuses } from "../../server/runs/views.ts";
@@ -36,15 +36,13 @@ beforeAll(async () => {
         // Ties, and runs without a value.
         fvu: index % 3 === 0 ? null : (index % 4) / 4,
         status: index % 5 === 0 ? "paused" : index % 5 === 1 ? "running" : "queued",
-        ...(index % 2 === 0
-          ? {}
-          : {
-              source_kind: "activation_set" as const,
-              synthetic: null,
-              activation_set_id: sets[index % 4 === 1 ? 0 : 1]!.id,
-            }),
+        ...(index % 2 === 0 ? {} : { source_kind: "activation_set" as const, synthetic: null }),
       })
       .where(eq(runs.id, id));
+    if (index % 2 === 1) {
+      const activation_set_id = sets[index % 4 === 1 ? 0 : 1]!.id;
+      await db.insert(run_activation_sets).values({ run_id: id, position: 0, activation_set_id });
+    }
   }
 });
 afterAll(() => test.close());

@@ -3,6 +3,7 @@ import path from "node:path";
 import { eq, sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { checkpoints, run_events, run_metrics, runs, saes, workers } from "../../db/schema.ts";
+import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import { checkRun } from "../../server/runs/check.ts";
 import { controlRun } from "../../server/runs/control.ts";
 import { createRun } from "../../server/runs/create.ts";
@@ -69,6 +70,30 @@ const capabilities = {
   },
 };
 
+const topkSae: SaeConfig = {
+  activation: "topk",
+  d_in: 32,
+  d_out: 32,
+  d_sae: 64,
+  k: 4,
+  rescale_acts_by_decoder_norm: false,
+  apply_b_dec_to_input: true,
+  normalize_activations: "none",
+  transcoder: false,
+  skip: false,
+  n_hook_points: 1,
+  metadata: {
+    model_name: null,
+    hook_name: "synthetic",
+    hook_name_out: null,
+    dataset_name: null,
+    context_size: null,
+    prepend_bos: null,
+    training_architecture: "topk",
+    extra: {},
+  },
+};
+
 const checkpoint = (step: number) => ({
   step,
   reason: "interval" as const,
@@ -112,10 +137,10 @@ describe("creating a run", () => {
     expect(faults.map((fault) => fault.path)).toEqual(["config.k", "config.training_tokens", "config.d_in"]);
     const unknown = await checkRun(test.services.db, test.services.env.home, {
       ...faulty,
-      source: { kind: "activation_set", activation_set_id: "019ab000-0000-7000-8000-000000000000" },
+      source: { kind: "activation_set", activation_set_ids: ["019ab000-0000-7000-8000-000000000000"] },
       config: { d_in: 8, d_sae: 16, k: 2 },
     });
-    expect(unknown.faults).toMatchObject([{ path: "source.activation_set_id" }]);
+    expect(unknown.faults).toMatchObject([{ path: "source.activation_set_ids.0" }]);
     await expect(
       createRun(test.services.db, test.services.queue, test.services.env.home, faulty),
     ).rejects.toMatchObject({
@@ -293,10 +318,10 @@ describe("history", () => {
     const { db } = test.services;
     const lease = await running("long", { training_tokens: 4_096 * 60_000 });
     await db.execute(sql`
-      insert into run_metrics (run_id, step, hook_name, seq, tokens, loss, mse_loss, aux_loss, l0, explained_variance,
-        fvu, dead_features, grad_norm, lr, tokens_per_second, gpu_bytes)
-      select ${lease.runId}, s, 'synthetic', 100 + s, s, case when s = 33333 then 1000 else 1.0 / s end, 0, 0,
-        case when s = 44444 then 0 else 4 end, 0, 0, 0, 0, 0, 1, 0 from generate_series(1, 60000) s`);
+      insert into run_metrics (run_id, step, hook_name, seq, tokens, loss, mse_loss, sparsity_loss, aux_loss, l0,
+        explained_variance, fvu, dead_features, grad_norm, lr, sparsity_coefficient, tokens_per_second, gpu_bytes)
+      select ${lease.runId}, s, 'synthetic', 100 + s, s, case when s = 33333 then 1000 else 1.0 / s end, 0, 0, 0,
+        case when s = 44444 then 0 else 4 end, 0, 0, 0, 0, 0, 0, 1, 0 from generate_series(1, 60000) s`);
     const { rows } = await runMetrics(db, { id: lease.runId, points: 500 });
     expect(rows.length).toBeLessThanOrEqual(500);
     expect(rows.length).toBeGreaterThan(100);
@@ -329,11 +354,17 @@ describe("deleting a run", () => {
       path: `runs/${runId}/sae/synthetic`,
       bytes: 1,
       sha256: "00",
+      architecture: "topk",
+      config: topkSae,
       evaluation: { tokens: 1, mse: 0, fvu: 0, explained_variance: 1, l0: 4, dead_features: 0 },
       recovery: null,
+      histograms: { frequency: null, decoder_norm: { from: 0, to: 1, counts: [1] } },
     });
     await transition(db, runId, attempt, ["running"], "completed");
     expect(await getRun(db, { id: runId })).toMatchObject({ status: "completed", sae: { bytes: 1 } });
+    expect(await db.select().from(saes).where(eq(saes.run_id, runId))).toMatchObject([
+      { name: "whole life", format: "facet", status: "ready", d_in: 32, d_out: 32, d_sae: 64 },
+    ]);
     await remove(runId);
     for (const table of [run_metrics, run_events, checkpoints, saes]) {
       expect(await db.select().from(table).where(eq(table.run_id, runId))).toEqual([]);

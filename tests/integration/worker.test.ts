@@ -3,7 +3,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { livingProcess } from "../../db/embedded/process.ts";
 import { readCheckpoint } from "../../server/artifacts/checkpoint.ts";
-import { readSaeFolder } from "../../server/artifacts/sae-folder.ts";
+import { readSaeFolder } from "../../server/formats/sae-folder.ts";
 import { controlRun } from "../../server/runs/control.ts";
 import { runFolder } from "../../server/runs/delete.ts";
 import { getRun, runLog } from "../../server/runs/get.ts";
@@ -86,9 +86,10 @@ describe("a run that nothing disturbs", () => {
     expect(sae?.evaluation.fvu).toBeLessThan(0.9);
     expect(sae?.recovery?.n_features).toBe(32);
     expect(sae?.recovery?.mcc).toBeGreaterThan(0);
-    const { cfg, tensors } = await readSaeFolder(path.join(test.services.env.home, sae?.path ?? ""));
-    expect(cfg).toMatchObject({ architecture: "topk", d_in: 16, d_sae: 32, k: 2 });
-    expect(tensors.W_enc.shape).toEqual([16, 32]);
+    const read = await readSaeFolder(path.join(test.services.env.home, sae?.path ?? ""));
+    expect(read.format).toBe("saelens");
+    expect(read.sae.config).toMatchObject({ activation: "topk", d_in: 16, d_sae: 32, k: 2 });
+    expect(read.sae.tensors.W_enc?.shape).toEqual([16, 32]);
   });
 });
 

@@ -2,14 +2,13 @@ import { describe, expect, test } from "vitest";
 import { architectures, baseArchitectures, sourceWidth, widthsOf } from "../../gpu/sae/architecture.ts";
 import {
   architectureDescriptions,
-  configFaults,
   type OptionName,
-  optionApplies,
   type TrainingConfigInput,
   totalSteps,
   trainingConfigOptions,
   trainingConfigSchema,
 } from "../../gpu/sae/config.ts";
+import { configFaults, optionApplies } from "../../gpu/sae/config-faults.ts";
 
 type Input = Partial<TrainingConfigInput>;
 const config = (overrides: Input) => trainingConfigSchema.parse({ d_in: 16, d_sae: 64, ...overrides });

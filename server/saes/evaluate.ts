@@ -1,0 +1,134 @@
+import { and, eq, inArray, lt, sql } from "drizzle-orm";
+import { z } from "zod";
+import type { Executor } from "../../db/executor.ts";
+import { activation_sets, type EvaluatedSet, sae_evaluations } from "../../db/schema.ts";
+import { uuidv7 } from "../../db/uuid.ts";
+import type { SaeConfig } from "../../gpu/sae/sae.ts";
+import { ConflictError, type Fault, InvalidInputError, NotFoundError } from "../errors.ts";
+import type { RunQueue } from "../queue.ts";
+import { readySae } from "./get.ts";
+import { neededSets } from "./needed-sets.ts";
+
+export const evaluateInput = z.object({
+  id: z.uuid(),
+  /** One set; input and target of a transcoder; all hook points of a crosscoder, in its order. */
+  activation_set_ids: z.array(z.uuid()).min(1).max(64),
+  /** Rows from the start of the sets, at most as many as they have. */
+  tokens: z.number().int().min(1).max(1e9).default(16_384),
+});
+
+/** Seconds without a sign of life after which a running evaluation is taken for dead. */
+export const evaluationSilenceSeconds = 30;
+
+/**
+ * Asks for an SAE to be measured on stored activations; a worker does it. Throws `InvalidInputError` for sets that do not
+ * fit, `ConflictError` for an SAE that is not ready.
+ */
+export async function evaluateSaeOn(
+  db: Executor,
+  queue: RunQueue,
+  { id, activation_set_ids, tokens }: z.output<typeof evaluateInput>,
+): Promise<{ id: string }> {
+  const sae = await readySae(db, id);
+  if (sae.config === null) {
+    throw new ConflictError(
+      `What “${sae.name}” computes was not recorded when it was trained; export it, and import it again to evaluate it.`,
+    );
+  }
+  const sets = await readSets(db, activation_set_ids);
+  const faults = setFaults(sae.config, sets);
+  if (faults.length > 0) throw new InvalidInputError(faults);
+  const evaluation = uuidv7();
+  await db.transaction(async (tx) => {
+    await tx.insert(sae_evaluations).values({
+      id: evaluation,
+      sae_id: id,
+      tokens,
+      sets: sets as EvaluatedSet[],
+    });
+    await queue.enqueueEvaluation(tx, evaluation);
+  });
+  return { id: evaluation };
+}
+
+export const deleteEvaluationInput = z.object({ id: z.uuid() });
+
+/** Forgets an evaluation; one under way is ended by the worker that does it. */
+export async function deleteEvaluation(
+  db: Executor,
+  { id }: z.output<typeof deleteEvaluationInput>,
+): Promise<{ id: string }> {
+  const gone = await db
+    .delete(sae_evaluations)
+    .where(eq(sae_evaluations.id, id))
+    .returning({ id: sae_evaluations.id });
+  if (gone.length === 0) throw new NotFoundError("evaluation", id);
+  return { id };
+}
+
+/** Marks evaluations whose worker went silent as failed; part of the reaper's round. */
+export async function failAbandonedEvaluations(db: Executor): Promise<void> {
+  await db
+    .update(sae_evaluations)
+    .set({
+      status: "failed",
+      reason: "The worker that measured it went silent. Evaluate it again.",
+      ended_at: sql`now()`,
+      updated_at: sql`now()`,
+    })
+    .where(
+      and(
+        eq(sae_evaluations.status, "running"),
+        lt(
+          sae_evaluations.updated_at,
+          sql`now() - make_interval(secs => ${sql.raw(String(evaluationSilenceSeconds))})`,
+        ),
+      ),
+    );
+}
+
+/** In the order asked for; null for one that is not there or not ready. */
+async function readSets(db: Executor, ids: readonly string[]): Promise<(EvaluatedSet | null)[]> {
+  const rows = await db
+    .select()
+    .from(activation_sets)
+    .where(inArray(activation_sets.id, [...ids]));
+  return ids.map((id) => {
+    const set = rows.find((row) => row.id === id);
+    if (set?.status !== "ready") return null;
+    const { name, hook_name } = set;
+    // The database's check activation_sets_ready makes these non-null.
+    return { id, name, hook_name, n_tokens: set.n_tokens!, d_in: set.d_in!, sha256: set.sha256! };
+  });
+}
+
+function setFaults(config: SaeConfig, sets: readonly (EvaluatedSet | null)[]): Fault[] {
+  const needed = neededSets(config);
+  if (sets.length !== needed.length) {
+    const names = needed.map(({ name }) => name).join(" and ");
+    const message = `This SAE is evaluated on ${needed.length === 1 ? "one activation set" : `${needed.length} activation sets (${names})`}; ${sets.length} ${sets.length === 1 ? "is" : "are"} given.`;
+    return [{ path: "activation_set_ids", message }];
+  }
+  return sets.flatMap((set, at): Fault[] => {
+    const path = `activation_set_ids.${at}`;
+    const { width, name } = needed[at]!;
+    if (set === null) {
+      return [{ path, message: "This activation set does not exist or is not ready. Choose another." }];
+    }
+    if (set.d_in !== width) {
+      return [
+        { path, message: `“${set.name}” has width ${set.d_in}, but the SAE's ${name} has width ${width}.` },
+      ];
+    }
+    const first = sets[0];
+    if (first && set.n_tokens !== first.n_tokens) {
+      return [
+        {
+          path,
+          message: `“${set.name}” has ${set.n_tokens.toLocaleString("en")} rows, but “${first.name}” has ${first.n_tokens.toLocaleString("en")}; row by row they must come from the same tokens.`,
+        },
+      ];
+    }
+    return [];
+  });
+}

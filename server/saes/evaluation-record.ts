@@ -1,0 +1,81 @@
+import { and, eq, sql } from "drizzle-orm";
+import type { Executor } from "../../db/executor.ts";
+import { sae_evaluations, saes } from "../../db/schema.ts";
+import type { SaeMeasures } from "./measures.ts";
+
+// What a worker writes of an evaluation. Every write happens only while that worker holds it; false says that it does
+// not any more, since it was deleted or taken for dead, and that the worker should drop it.
+
+export interface ClaimedEvaluation {
+  id: string;
+  workerId: string;
+  name: string;
+  /** Folder of the SAE, relative to FACET_HOME. */
+  path: string;
+  setIds: string[];
+  tokens: number;
+}
+
+/** Takes a waiting evaluation; null when it is not waiting any more. */
+export async function claimEvaluation(
+  db: Executor,
+  id: string,
+  workerId: string,
+): Promise<ClaimedEvaluation | null> {
+  const [row] = await db
+    .update(sae_evaluations)
+    .set({
+      status: "running",
+      progress: 0,
+      worker_id: workerId,
+      started_at: sql`now()`,
+      updated_at: sql`now()`,
+    })
+    .where(and(eq(sae_evaluations.id, id), eq(sae_evaluations.status, "queued")))
+    .returning();
+  if (row === undefined) return null;
+  const [sae] = await db
+    .select({ name: saes.name, path: saes.path })
+    .from(saes)
+    .where(eq(saes.id, row.sae_id));
+  if (sae === undefined) return null;
+  return { id, workerId, ...sae, setIds: row.sets.map((set) => set.id), tokens: row.tokens };
+}
+
+export function recordProgress(db: Executor, claim: ClaimedEvaluation, progress: number): Promise<boolean> {
+  return write(db, claim, { progress });
+}
+
+export function recordResult(db: Executor, claim: ClaimedEvaluation, result: SaeMeasures): Promise<boolean> {
+  return write(db, claim, { status: "done", progress: 1, result, reason: null, ended_at: sql`now()` });
+}
+
+export function recordFailure(db: Executor, claim: ClaimedEvaluation, reason: string): Promise<boolean> {
+  return write(db, claim, { status: "failed", reason, ended_at: sql`now()` });
+}
+
+/** Leaves it for the next worker. */
+export function recordRequeue(db: Executor, claim: ClaimedEvaluation): Promise<boolean> {
+  return write(db, claim, { status: "queued", progress: 0, worker_id: null, started_at: null });
+}
+
+type Columns = Parameters<ReturnType<Executor["update"]>["set"]>[0];
+
+async function write(
+  db: Executor,
+  { id, workerId }: ClaimedEvaluation,
+  set: Columns & object,
+): Promise<boolean> {
+  const rows = await db
+    .update(sae_evaluations)
+    .set({ ...set, updated_at: sql`now()` })
+    .where(
+      and(
+        eq(sae_evaluations.id, id),
+        eq(sae_evaluations.status, "running"),
+        eq(sae_evaluations.worker_id, workerId),
+      ),
+    )
+    .returning({ id: sae_evaluations.id });
+  return rows.length > 0;
+}

@@ -1,0 +1,81 @@
+import type { Executor } from "../../db/executor.ts";
+import type { RunQueue } from "../queue.ts";
+import {
+  type ClaimedEvaluation,
+  claimEvaluation,
+  recordFailure,
+  recordProgress,
+  recordRequeue,
+  recordResult,
+} from "../saes/evaluation-record.ts";
+import type { SaeMeasures } from "../saes/measures.ts";
+import { describeCrash, forkTrainer, type Trainer } from "./trainer.ts";
+
+export interface EvaluationSessionOptions {
+  db: Executor;
+  queue: RunQueue;
+  home: string;
+  workerId: string;
+  /** Aborted when the worker is to end: the evaluation is left for the next worker. */
+  shutdown: AbortSignal;
+  log(line: string): void;
+}
+
+/** A page shows progress this often, and an evaluation that was deleted ends this soon. */
+const reportMs = 500;
+
+/** Does one evaluation in a forked process, from the claim until its row says how it went. */
+export async function evaluateOne(id: string, options: EvaluationSessionOptions): Promise<void> {
+  const { db, queue, home, workerId, shutdown, log } = options;
+  const claim = await claimEvaluation(db, id, workerId);
+  if (claim === null) return;
+  log(`Evaluation ${id} of ${claim.name}`);
+  let result: SaeMeasures | null = null;
+  let failure: string | null = null;
+  let progress = 0;
+  const child = forkTrainer(
+    { type: "evaluate", home, path: claim.path, setIds: claim.setIds, tokens: claim.tokens },
+    (message) => {
+      if (message.type === "evaluating") progress = message.progress;
+      if (message.type === "evaluated") result = message.result;
+      if (message.type === "failed") failure = message.reason;
+    },
+  );
+  const kill = () => child.kill();
+  shutdown.addEventListener("abort", kill, { once: true });
+  const reporting = report(db, claim, child, () => progress);
+  const ending = await child.ended;
+  await reporting;
+  shutdown.removeEventListener("abort", kill);
+  if (result !== null) await recordResult(db, claim, result);
+  else if (shutdown.aborted) await requeue(db, queue, claim);
+  else await recordFailure(db, claim, failure ?? describeCrash(ending));
+}
+
+/** Writes progress until the process has ended; kills it when the evaluation is not this worker's any more. */
+async function report(
+  db: Executor,
+  claim: ClaimedEvaluation,
+  child: Trainer,
+  progress: () => number,
+): Promise<void> {
+  let over = false;
+  const ended = child.ended.then(() => {
+    over = true;
+  });
+  while (!over) {
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([ended, new Promise<void>((resolve) => (timer = setTimeout(resolve, reportMs)))]);
+    clearTimeout(timer);
+    if (over) return;
+    // A write that fails is made good by the next; a row that is gone is final.
+    const mine = await recordProgress(db, claim, progress()).catch(() => true);
+    if (!mine) child.kill();
+  }
+}
+
+async function requeue(db: Executor, queue: RunQueue, claim: ClaimedEvaluation): Promise<void> {
+  await db.transaction(async (tx) => {
+    if (await recordRequeue(tx, claim)) await queue.enqueueEvaluation(tx, claim.id);
+  });
+}

@@ -220,11 +220,11 @@ export const trainingConfigOptions = z.strictObject({
     group: "Sparsity",
     source: "SAELens jumprelu_init_threshold",
   }),
-  jumprelu_bandwidth: option(z.number().positive().max(1_000).default(1), {
+  jumprelu_bandwidth: option(z.number().positive().max(1_000).default(2), {
     label: "Bandwidth",
     help: "Width ε of the window around θ in which the threshold's gradient is estimated.",
     group: "Sparsity",
-    source: "SAELens jumprelu_bandwidth; arXiv 2407.14435",
+    source: "SAELens jumprelu_bandwidth; Anthropic, Circuits Updates, January 2025 (2, on inputs of norm √d)",
   }),
   jumprelu_tanh_scale: option(z.number().positive().max(1_000).default(4), {
     label: "tanh scale",
@@ -244,11 +244,11 @@ export const trainingConfigOptions = z.strictObject({
     group: "Sparsity",
     unit: "features",
   }),
-  target_l0_gain: option(z.number().positive().max(1).default(0.003), {
+  target_l0_gain: option(z.number().positive().max(1).default(3e-4), {
     label: "Target gain",
     help: "How far the logarithm of the coefficient moves per step when L0 is far from its target.",
     group: "Sparsity",
-    source: "arXiv 2602.14687 (3e-4, over 200,000 steps)",
+    source: "arXiv 2602.14687",
   }),
 
   lr: option(z.number().positive().max(1).default(3e-4), {

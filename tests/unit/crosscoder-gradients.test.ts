@@ -24,7 +24,7 @@ describe("crosscoder: gradients equal central differences", () => {
   });
 });
 
-test("the penalty takes the sum of the hook points' norms, the ranking the norm of the whole row", () => {
+test("penalty and ranking take the sum of the hook points' norms, TopK's ranking none", () => {
   const over = { architecture, n_hook_points: 2, d_in: 1, d_sae: 2, k: 1 };
   const one = example({ ...over, base_architecture: "standard" }, { sparsity_coefficient: 0.5 });
   one.parameters.W_enc!.fill(0);
@@ -32,12 +32,18 @@ test("the penalty takes the sum of the hook points' norms, the ranking the norm 
   one.parameters.W_dec!.set([3, -4, 1, 1]);
   expect(run(one).sparsity_loss).toBeCloseTo(0.5 * 2 * 7, 12);
 
-  const ranked = example({ ...over, base_architecture: "topk" });
-  ranked.parameters.W_enc!.fill(0);
-  ranked.parameters.b_enc!.set([1, 1]);
-  // Norms 4 and 5 of whole rows, 5.66 and 5 of sums.
-  ranked.parameters.W_dec!.set([Math.sqrt(8), Math.sqrt(8), 5, 0]);
-  expect([...run(ranked).features.subarray(0, 2)]).toEqual([0, 1]);
+  for (const [base_architecture, kept] of [
+    ["batchtopk", 0],
+    ["topk", 1],
+  ] as const) {
+    const ranked = example({ ...over, base_architecture });
+    ranked.parameters.W_enc!.fill(0);
+    ranked.parameters.b_enc!.set([1, 1.05]);
+    // Norms 4 and 5 of whole rows, 5.66 and 5 of sums.
+    ranked.parameters.W_dec!.set([Math.sqrt(8), Math.sqrt(8), 5, 0]);
+    const [first, second] = run(ranked).features;
+    expect([first! > 0, second! > 0], base_architecture).toEqual([kept === 0, kept === 1]);
+  }
 });
 
 test("a hook point that a feature does not write to has no gradient of its norm", () => {

@@ -35,19 +35,22 @@ export function placesFor(architecture: Architecture, chosen: ChosenSets): Chose
   return Array.from({ length: wanted }, (_, at) => chosen[at] ?? null);
 }
 
-/** Of the chosen sets those that another architecture can keep; the places of the others are open again. */
+/** Whether two sets may stand side by side: of as many rows, for a crosscoder of one width. */
+function fitTogether(architecture: Architecture, one: ActivationSetView, other: ActivationSetView): boolean {
+  return one.n_tokens === other.n_tokens && (architecture !== "crosscoder" || one.d_in === other.d_in);
+}
+
+/** Of the chosen sets the first, and those that fit beside it; the places of the others are open again. */
 export function keptSets(architecture: Architecture, chosen: ChosenSets): ChosenSets {
   const places = placesFor(architecture, architecture === "crosscoder" ? chosen : chosen.slice(0, 2));
   const [first] = places;
-  return places.map((set) =>
-    architecture === "crosscoder" && set && first && set.d_in !== first.d_in ? null : set,
-  );
+  return places.map((set) => (set && first && !fitTogether(architecture, set, first) ? null : set));
 }
 
 /** Hook names of an MLP's (or a block's) input and output, for a transcoder's two places. */
 const likely = [/mlp_in|ln2|resid_mid|_in$/, /_out$/] as const;
 
-/** Sets that may stand beside the others, the likeliest first: of as many rows, for a crosscoder of one width, not chosen yet. */
+/** Sets that may stand beside the others and are not chosen yet, the likeliest first. */
 function fitting(
   items: readonly ActivationSetView[],
   architecture: Architecture,
@@ -59,8 +62,7 @@ function fitting(
     (set) =>
       set.status === "ready" &&
       !chosen.some((other, at) => at !== place && other?.id === set.id) &&
-      (!first || set.n_tokens === first.n_tokens) &&
-      (!first || architecture !== "crosscoder" || set.d_in === first.d_in),
+      (!first || fitTogether(architecture, set, first)),
   );
   const hint = isTranscoder(architecture) ? likely[place] : undefined;
   if (!hint) return fits;
@@ -182,7 +184,9 @@ export function SourceSets({
                 const open = new Map(awaited);
                 open.delete(place);
                 setAwaited(open);
-                onChoose(chosen.map((one, at) => (at === place ? set : one)));
+                const next = chosen.map((one, at) => (at === place ? set : one));
+                // The first one leads: what does not fit beside it gives way.
+                onChoose(place === 0 ? keptSets(architecture, next) : next);
               }}
             />
             <Button className="mt-6" onClick={() => setImportingFor(place)}>

@@ -35,16 +35,22 @@ export function placesFor(architecture: Architecture, chosen: ChosenSets): Chose
   return Array.from({ length: wanted }, (_, at) => chosen[at] ?? null);
 }
 
-/** Whether two sets may stand side by side: of as many rows, for a crosscoder of one width. */
+/** Whether two sets may stand side by side: two different ones of as many rows, for a crosscoder of one width. */
 function fitTogether(architecture: Architecture, one: ActivationSetView, other: ActivationSetView): boolean {
-  return one.n_tokens === other.n_tokens && (architecture !== "crosscoder" || one.d_in === other.d_in);
+  return (
+    one.id !== other.id &&
+    one.n_tokens === other.n_tokens &&
+    (architecture !== "crosscoder" || one.d_in === other.d_in)
+  );
 }
 
 /** Of the chosen sets the first, and those that fit beside it; the places of the others are open again. */
 export function keptSets(architecture: Architecture, chosen: ChosenSets): ChosenSets {
   const places = placesFor(architecture, architecture === "crosscoder" ? chosen : chosen.slice(0, 2));
   const [first] = places;
-  return places.map((set) => (set && first && !fitTogether(architecture, set, first) ? null : set));
+  return places.map((set, at) =>
+    at > 0 && set && first && !fitTogether(architecture, set, first) ? null : set,
+  );
 }
 
 /** Hook names of an MLP's (or a block's) input and output, for a transcoder's two places. */

@@ -138,6 +138,8 @@ test("a crosscoder takes as many hook points as one gives it", async ({ page }) 
   await choose(page, "crosscoder");
   await page.getByRole("combobox", { name: "Hook point 1" }).click();
   await page.getByRole("option", { name: /Layer 1 in/ }).click();
+  await page.getByRole("combobox", { name: "Hook point 2" }).click();
+  await page.getByRole("option", { name: /Layer 2 in/ }).click();
   await expect(page.getByRole("combobox", { name: "Hook point 2" })).toContainText("Layer 2 in");
   await page.getByRole("button", { name: "Add a hook point" }).click();
   await expect(page.getByText("No other set has the 2,304 rows of width 8")).toBeVisible();

@@ -138,52 +138,75 @@ fn main(
   }
 
   @if(jumprelu) let dead = shape.pre_act > 0.0 && ((control.tail[f / 32u] >> (f % 32u)) & 1u) == 1u;
-  for (var tile = 0u; tile < tiles; tile++) {
-    let fired = words[tile * shape.d_sae + f];
-    @if(!jumprelu && !multi) var bits = fired;
-    @if(jumprelu || multi) var bits = fired | words[shape.plane + tile * shape.d_sae + f];
-    @if(jumprelu) {
-      if (dead) {
-        bits = select(0xffffffffu, (1u << (step.rows % 32u)) - 1u, tile * 32u + 32u > step.rows);
-      }
-    }
-    while (bits != 0u) {
-      let bit = firstTrailingBit(bits);
-      bits &= bits - 1u;
-      @if(multi) {
-        collect(tile * 32u + bit, select(2u, 1u, ((fired >> bit) & 1u) == 1u), MAIN, lane, &collected, &flushed);
-      }
-      @if(!multi) {
-        collect(tile * 32u + bit, region, MAIN, lane, &collected, &flushed);
-      }
-    }
-  }
+  // The main activations, then the gate's, then AuxK's, level by level: one walk, so that what an entry costs in code is
+  // there once.
+  var walks = 1u;
   @if(gated) {
-    for (var tile = 0u; tile < tiles; tile++) {
-      var bits = words[shape.plane + tile * shape.d_sae + f];
-      while (bits != 0u) {
-        let bit = firstTrailingBit(bits);
-        bits &= bits - 1u;
-        collect(tile * 32u + bit, 1u, GATE, lane, &collected, &flushed);
-      }
-    }
+    walks = 2u;
   }
   @if(aux) {
-    if (control.n_dead > 0u) {
-      for (var a = 0u; a < shape.aux_levels; a++) {
-        for (var tile = 0u; tile < tiles; tile++) {
-          var bits = words[(shape.aux_plane + a) * shape.plane + tile * shape.d_sae + f];
-          while (bits != 0u) {
-            let bit = firstTrailingBit(bits);
-            bits &= bits - 1u;
-            collect(tile * 32u + bit, shape.aux_region + a, AUX, lane, &collected, &flushed);
+    walks = 1u + select(0u, shape.aux_levels, control.n_dead > 0u);
+  }
+  for (var walk = 0u; walk < walks; walk++) {
+    for (var tile = 0u; tile < tiles; tile++) {
+      let own_word = tile * shape.d_sae + f;
+      var kind = MAIN;
+      var fired = words[own_word];
+      var bits = fired;
+      @if(jumprelu || multi) {
+        bits |= words[shape.plane + own_word];
+      }
+      @if(jumprelu) {
+        if (dead) {
+          bits = select(0xffffffffu, (1u << (step.rows % 32u)) - 1u, tile * 32u + 32u > step.rows);
+        }
+      }
+      @if(gated) {
+        if (walk > 0u) {
+          kind = GATE;
+          region = 1u;
+          bits = words[shape.plane + own_word];
+        }
+      }
+      @if(aux) {
+        if (walk > 0u) {
+          kind = AUX;
+          region = shape.aux_region + walk - 1u;
+          bits = words[(shape.aux_plane + walk - 1u) * shape.plane + own_word];
+        }
+      }
+      let ends = walk + 1u == walks && tile + 1u == tiles;
+      loop {
+        if (bits != 0u) {
+          let bit = firstTrailingBit(bits);
+          bits &= bits - 1u;
+          @if(multi) {
+            if (walk == 0u) {
+              region = select(2u, 1u, ((fired >> bit) & 1u) == 1u);
+            }
           }
+          @if(!lockstep) let writes = lane == 0u;
+          @if(lockstep) let writes = true;
+          if (writes) {
+            let token = tile * 32u + bit;
+            entry_token[collected] = token;
+            entry_kind[collected] = kind;
+            entry_error[collected] = region * shape.region_size + token * shape.stride_out;
+          }
+          collected++;
+        }
+        // The last entries, and none at all: then the gradients are written as zeros.
+        let last = ends && bits == 0u && (collected > 0u || !flushed);
+        if (collected == ENTRIES || last) {
+          flush(lane, collected, flushed);
+          flushed = true;
+          collected = 0u;
+        }
+        if (bits == 0u) {
+          break;
         }
       }
     }
-  }
-  if (collected > 0u || !flushed) {
-    flush(lane, collected, flushed);
   }
 
   @if(penalized) {
@@ -262,29 +285,6 @@ fn point_norm(first: u32, count: u32, lane: u32) -> f32 {
     square += dot(w, w);
   }
   return sqrt(workgroup_sum(square, lane));
-}
-
-fn collect(
-  token: u32,
-  region: u32,
-  kind: u32,
-  lane: u32,
-  collected: ptr<function, u32>,
-  flushed: ptr<function, bool>,
-) {
-  @if(!lockstep) let writes = lane == 0u;
-  @if(lockstep) let writes = true;
-  if (writes) {
-    entry_token[*collected] = token;
-    entry_kind[*collected] = kind;
-    entry_error[*collected] = region * shape.region_size + token * shape.stride_out;
-  }
-  *collected += 1u;
-  if (*collected == ENTRIES) {
-    flush(lane, ENTRIES, *flushed);
-    *flushed = true;
-    *collected = 0u;
-  }
 }
 
 // Judges n collected entries and adds them to the gradients, or writes those anew at the first time. All eight places

@@ -17,8 +17,6 @@ export interface PeerScore {
   recall: number | null;
   dead: number | null;
   shrinkage: number | null;
-  /** Of training. */
-  seconds: number | null;
 }
 
 interface PeerTable {
@@ -34,30 +32,28 @@ const unknown = {
   recall: null,
   dead: null,
   shrinkage: null,
-  seconds: null,
 } as const;
 
-/** One architecture of the toy, per seed: MCC, F1, explained variance, L0, shrinkage, seconds. */
+/** One architecture of the toy, per seed: MCC, F1, explained variance, L0, shrinkage. */
 function toy(
   architecture: BaseArchitecture,
   options: string,
-  seeds: readonly (readonly [number, number, number, number, number, number])[],
+  seeds: readonly (readonly [number, number, number, number, number])[],
 ): PeerScore[] {
-  return seeds.map(([mcc, f1, explained_variance, l0, shrinkage, seconds], seed) => ({
+  return seeds.map(([mcc, f1, explained_variance, l0, shrinkage], seed) => ({
     ...unknown,
-    ...{ architecture, options, seed, mcc, f1, explained_variance, l0, shrinkage, seconds },
+    ...{ architecture, options, seed, mcc, f1, explained_variance, l0, shrinkage },
   }));
 }
 
-/** The mini benchmark, 4,882 steps: MCC, uniqueness, F1, precision, recall, explained variance, L0, dead, shrinkage, steps/s. */
+/** The mini benchmark: MCC, uniqueness, F1, precision, recall, explained variance, L0, dead, shrinkage. */
 function mini(
   architecture: BaseArchitecture,
   options: string,
   seeds: readonly (readonly number[])[],
 ): PeerScore[] {
   return seeds.map((row, seed) => {
-    const [mcc, uniqueness, f1, precision, recall, explained_variance, l0, dead, shrinkage, pace] = row as [
-      number,
+    const [mcc, uniqueness, f1, precision, recall, explained_variance, l0, dead, shrinkage] = row as [
       number,
       number,
       number,
@@ -69,7 +65,7 @@ function mini(
       number,
     ];
     const scores = { mcc, uniqueness, f1, precision, recall, explained_variance, l0, dead, shrinkage };
-    return { architecture, options, seed, ...scores, seconds: 4_882 / pace };
+    return { architecture, options, seed, ...scores };
   });
 }
 
@@ -92,30 +88,30 @@ export const peerTables: Record<Exclude<PresetName, "sample">, PeerTable> = {
     training_tokens: 10_000_000,
     scores: [
       ...toy("standard", "λ 0.05", [
-        [1, 1, 0.9989, 4.01, 0.975, 22],
-        [1, 1, 0.9989, 4.0, 0.975, 19],
+        [1, 1, 0.9989, 4.01, 0.975],
+        [1, 1, 0.9989, 4.0, 0.975],
       ]),
       ...toy("gated", "λ 0.05", [
-        [1, 1, 0.9999, 4.01, 1, 25],
-        [1, 1, 0.9999, 4.0, 1, 27],
+        [1, 1, 0.9999, 4.01, 1],
+        [1, 1, 0.9999, 4.0, 1],
       ]),
       ...toy("topk", "k 4", [
-        [0.8275, 0.843, 0.836, 4, 0.945, 18],
-        [0.8062, 0.826, 0.838, 4, 0.946, 18],
+        [0.8275, 0.843, 0.836, 4, 0.945],
+        [0.8062, 0.826, 0.838, 4, 0.946],
       ]),
       ...toy("batchtopk", "k 4", [
-        [0.988, 0.938, 0.955, 4, 0.98, 29],
-        [0.9759, 0.873, 0.94, 4, 0.974, 25],
+        [0.988, 0.938, 0.955, 4, 0.98],
+        [0.9759, 0.873, 0.94, 4, 0.974],
       ]),
       ...toy("matryoshka_batchtopk", "k 4, widths 4, 16", [
-        [0.9347, 0.873, 0.909, 4, 1.009, 30],
-        [0.9864, 0.999, 0.966, 4, 1.034, 32],
+        [0.9347, 0.873, 0.909, 4, 1.009],
+        [0.9864, 0.999, 0.966, 4, 1.034],
       ]),
       ...toy("jumprelu", "step, λ 0.05, ε 0.1, θ₀ 0.1", [
-        [0.5691, 0.479, 0.814, 8, 0.92, 23],
-        [0.4805, 0.37, 0.626, 6, 0.84, 25],
+        [0.5691, 0.479, 0.814, 8, 0.92],
+        [0.4805, 0.37, 0.626, 6, 0.84],
       ]),
-      ...toy("jumprelu", "tanh, best of eight settings", [[0.9873, 0.983, 1, 4.2, 0.999, 23]]),
+      ...toy("jumprelu", "tanh, best of eight settings", [[0.9873, 0.983, 1, 4.2, 0.999]]),
     ],
   },
   mini: {
@@ -123,20 +119,20 @@ export const peerTables: Record<Exclude<PresetName, "sample">, PeerTable> = {
     training_tokens: 5_000_000,
     scores: [
       ...mini("topk", "k 12", [
-        [0.7202, 0.938, 0.4795, 0.378, 0.828, 0.7841, 12, 0, 0.8871, 22.1],
-        [0.7229, 0.961, 0.4746, 0.366, 0.831, 0.7829, 12, 0, 0.8849, 22.0],
+        [0.7202, 0.938, 0.4795, 0.378, 0.828, 0.7841, 12, 0, 0.8871],
+        [0.7229, 0.961, 0.4746, 0.366, 0.831, 0.7829, 12, 0, 0.8849],
       ]),
       ...mini("batchtopk", "k 12", [
-        [0.6301, 0.887, 0.4024, 0.362, 0.658, 0.7747, 12, 32, 0.8613, 20.7],
-        [0.6366, 0.875, 0.3998, 0.33, 0.665, 0.7763, 12, 35, 0.8605, 19.7],
+        [0.6301, 0.887, 0.4024, 0.362, 0.658, 0.7747, 12, 32, 0.8613],
+        [0.6366, 0.875, 0.3998, 0.33, 0.665, 0.7763, 12, 35, 0.8605],
       ]),
       ...mini("matryoshka_batchtopk", "k 12, widths 32, 96, 256, AuxK at every level", [
-        [0.6068, 0.844, 0.4417, 0.399, 0.601, 0.7455, 12, 39, 0.8702, 19.0],
-        [0.6075, 0.805, 0.4358, 0.422, 0.599, 0.7463, 12, 47, 0.8706, 19.5],
+        [0.6068, 0.844, 0.4417, 0.399, 0.601, 0.7455, 12, 39, 0.8702],
+        [0.6075, 0.805, 0.4358, 0.422, 0.599, 0.7463, 12, 47, 0.8706],
       ]),
       ...mini("standard", "λ 2, rising over 1,600 steps", [
-        [0.6848, 0.887, 0.3313, 0.237, 0.9, 0.7892, 26.65, 0, 0.7342, 21.2],
-        [0.6777, 0.898, 0.3243, 0.224, 0.903, 0.7879, 26.66, 0, 0.7303, 23.6],
+        [0.6848, 0.887, 0.3313, 0.237, 0.9, 0.7892, 26.65, 0, 0.7342],
+        [0.6777, 0.898, 0.3243, 0.224, 0.903, 0.7879, 26.66, 0, 0.7303],
       ]),
     ],
   },

@@ -9,11 +9,9 @@ export interface OwnScore {
   d_sae: number;
   /** null where training diverged. */
   recovery: Recovery | null;
-  /** Of training. */
-  seconds: number;
 }
 
-const head = ["", "seed", "MCC", "uniq.", "F1", "P / R", "EV", "L0", "dead", "shrink.", "s"];
+const head = ["", "seed", "MCC", "uniq.", "F1", "P / R", "EV", "L0", "dead", "shrink."];
 
 /** Ours beside the peer's, a block an architecture, as a Markdown table; with the mean over ours where there are several. */
 export function recoveryTable(own: readonly OwnScore[], peers: readonly PeerScore[]): string {
@@ -40,8 +38,8 @@ export function recoveryTable(own: readonly OwnScore[], peers: readonly PeerScor
 type Figures = Omit<PeerScore, "architecture" | "options" | "seed">;
 
 /** Empty where training diverged, so that means are over what there is. */
-function ownFigures({ recovery, d_sae, seconds }: OwnScore): Figures[] {
-  return recovery === null ? [] : [{ ...recovery, dead: recovery.dead_fraction * d_sae, seconds }];
+function ownFigures({ recovery, d_sae }: OwnScore): Figures[] {
+  return recovery === null ? [] : [{ ...recovery, dead: recovery.dead_fraction * d_sae }];
 }
 
 function meanOf(scores: readonly Figures[]): Figures {
@@ -57,7 +55,6 @@ function meanOf(scores: readonly Figures[]): Figures {
     l0: mean((score) => score.l0),
     dead: mean((score) => score.dead),
     shrinkage: mean((score) => score.shrinkage),
-    seconds: mean((score) => score.seconds),
   };
 }
 
@@ -75,6 +72,5 @@ function row(name: string, seed: number | null, score?: Figures): string[] {
     shown(score.l0, 2),
     shown(score.dead, Number.isInteger(score.dead) ? 0 : 1),
     shown(score.shrinkage, 3),
-    shown(score.seconds, 0),
   ];
 }

@@ -10,7 +10,7 @@ import { type Override, runOnTruth, type TruthRuns } from "./truth-runs.ts";
 
 const help = `npm run bench:recovery -- [options]
 
-Trains SAEs on activations whose true features are known, and prints how well they recover them beside what another
+Trains SAEs in one pass over activations whose true features are known, and prints how well they recover them beside what another
 library reached on the same problem, as a Markdown table.
 
   --preset NAME        ${presetNames.join(", ")} (default: toy)
@@ -52,7 +52,7 @@ async function main(): Promise<void> {
   const adapter = values.adapter ?? process.env.FACET_ADAPTER;
   const gpu = await openGpu(adapter === undefined ? {} : { adapter });
   try {
-    const own = await runOnTruth(gpu, runs, (line) => console.error(line));
+    const { scores: own, seconds } = await runOnTruth(gpu, runs, (line) => console.error(line));
     const peers = preset === "sample" ? null : peerTables[preset];
     const host = describeHost();
     console.info(`\n${preset} on ${gpu.capabilities.adapter}, ${host.cpu} × ${host.cores}`);
@@ -69,6 +69,7 @@ async function main(): Promise<void> {
         host,
         adapter: gpu.capabilities.adapter,
         ...runs,
+        seconds,
         scores: own,
       };
       writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);

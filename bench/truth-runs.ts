@@ -5,7 +5,7 @@ import { trainOnTruth } from "../gpu/metrics/train-on-truth.ts";
 import type { BaseArchitecture } from "../gpu/sae/architecture.ts";
 import { type TrainingConfig, trainingConfigSchema } from "../gpu/sae/config.ts";
 import { configFaults } from "../gpu/sae/config-faults.ts";
-import { DivergedError } from "../gpu/sae/errors.ts";
+import type { StepMetrics } from "../gpu/sae/trainer.ts";
 import type { OwnScore } from "./recovery-table.ts";
 
 /** An option that is set over the preset's; of one architecture, or of all. */
@@ -52,39 +52,54 @@ export function truthConfigs(
   );
 }
 
-/** Trains and scores them one after another on one set of true features. */
+/**
+ * Trains all of them in one pass over the samples of one set of true features, and scores each. `log` is told how far
+ * they are, twenty times.
+ */
 export async function runOnTruth(
   gpu: Gpu,
   runs: TruthRuns,
   log: (line: string) => void,
-): Promise<OwnScore[]> {
-  const configs = truthConfigs(runs);
+): Promise<{ scores: OwnScore[]; seconds: number }> {
+  const planned = truthConfigs(runs);
+  const configs = planned.map(({ config }) => config);
+  const [first] = configs;
+  if (first === undefined) return { scores: [], seconds: 0 };
   const source = new SyntheticSource(syntheticGenerators[runs.preset]);
   const startedAt = performance.now();
   await source.prepare(gpu);
   log(`${source.n_features} true features in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`);
-  const scores: OwnScore[] = [];
-  for (const { architecture, seed, config } of configs) {
-    const began = performance.now();
+  const latest = new Map<number, StepMetrics>();
+  let told = 0;
+  const { outcomes, steps, seconds } = await trainOnTruth({
+    gpu,
+    source,
+    configs,
+    tokens: scoreTokens(first),
+    onMetrics: (rows, total) => {
+      for (const [index, own] of rows.entries()) {
+        const last = own.at(-1);
+        if (last !== undefined) latest.set(index, last);
+      }
+      const share = Math.floor((20 * Math.max(0, ...[...latest.values()].map(({ step }) => step))) / total);
+      if (share === told) return;
+      told = share;
+      log(`${5 * share} % after ${((performance.now() - startedAt) / 1_000).toFixed(0)} s`);
+      for (const [index, { fvu, l0, dead_features }] of latest) {
+        const { architecture, seed } = planned[index]!;
+        log(
+          `  ${architecture}, seed ${seed}: FVU ${fvu.toFixed(4)}, L0 ${l0.toFixed(2)}, ${dead_features} dead`,
+        );
+      }
+    },
+  });
+  log(`${steps} steps of ${configs.length} SAEs in ${seconds.toFixed(0)} s`);
+  const scores = planned.map(({ architecture, seed, config }, index): OwnScore => {
+    const outcome = outcomes[index]!;
     const own = { architecture, seed, d_sae: config.d_sae };
-    try {
-      const { recovery, seconds, steps } = await trainOnTruth({
-        gpu,
-        source,
-        config,
-        tokens: scoreTokens(config),
-      });
-      scores.push({ ...own, recovery, seconds });
-      const { mcc, f1, explained_variance, l0 } = recovery;
-      log(
-        `${architecture}, seed ${seed}: MCC ${mcc.toFixed(4)}, F1 ${f1.toFixed(4)}, EV ${explained_variance.toFixed(4)}, ` +
-          `L0 ${l0.toFixed(2)}; ${steps} steps in ${seconds.toFixed(1)} s`,
-      );
-    } catch (error) {
-      if (!(error instanceof DivergedError)) throw error;
-      scores.push({ ...own, recovery: null, seconds: (performance.now() - began) / 1_000 });
-      log(`${architecture}, seed ${seed}: ${error.message}`);
-    }
-  }
-  return scores;
+    if (!(outcome instanceof Error)) return { ...own, recovery: outcome.recovery };
+    log(`${architecture}, seed ${seed}: ${outcome.message}`);
+    return { ...own, recovery: null };
+  });
+  return { scores, seconds };
 }

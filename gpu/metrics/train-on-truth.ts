@@ -2,10 +2,11 @@ import type { SyntheticSource } from "../data/synthetic.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { TrainingConfig } from "../sae/config.ts";
 import type { Sae } from "../sae/sae.ts";
-import { createTrainer, type StepMetrics } from "../sae/trainer.ts";
-import { runTraining } from "../sae/training-loop.ts";
+import type { StepMetrics } from "../sae/trainer.ts";
+import { createTrainerGroup, type GroupMember, type TrainerGroup } from "../sae/trainer-group.ts";
 import { evaluateRecovery } from "./evaluate-recovery.ts";
 import type { Recovery } from "./recovery.ts";
+import { Turns } from "./turns.ts";
 
 /** An SAE trained on a known ground truth, and how well it recovers it. */
 export interface TruthOutcome {
@@ -13,47 +14,67 @@ export interface TruthOutcome {
   /** Firing frequency per latent on fresh samples, [d_sae]. */
   feature_frequency: Float32Array;
   recovery: Recovery;
-  steps: number;
-  /** Of the training alone, without making the true features before and scoring after. */
-  seconds: number;
 }
 
 export interface TruthTraining {
   gpu: Gpu;
   source: SyntheticSource;
-  config: TrainingConfig;
+  /** Of one batch size and one number of steps: all are trained on the same samples, each drawn once. */
+  configs: readonly TrainingConfig[];
   /** Tokens to score on; default: as `evaluateRecovery`. */
   tokens?: number;
-  /** Rows of metrics, as they arrive. */
-  onMetrics?: (rows: readonly StepMetrics[], totalSteps: number) => void;
+  /** Rows of metrics by configuration, as they arrive. */
+  onMetrics?: (rows: readonly (readonly StepMetrics[])[], totalSteps: number) => void;
   /** Aborting stops at once; the signal's reason is thrown. */
   signal?: AbortSignal;
 }
 
-/** Trains on fresh samples, without files or checkpoints, and scores the outcome against the truth. */
-export async function trainOnTruth(options: TruthTraining): Promise<TruthOutcome> {
-  const { gpu, source, config, tokens, onMetrics, signal } = options;
+export interface TruthPass {
+  /** By configuration; an Error for one that was left behind, because it diverged for instance. */
+  outcomes: (TruthOutcome | Error)[];
+  steps: number;
+  /** Of training all of them, without making the true features before and scoring after. */
+  seconds: number;
+}
+
+/**
+ * Trains on fresh samples, without files or checkpoints, and scores each outcome against the truth. Throws all that
+ * createTrainerGroup throws, and the last failure where none is left.
+ */
+export async function trainOnTruth(options: TruthTraining): Promise<TruthPass> {
+  const { gpu, source, configs, tokens } = options;
   await source.prepare(gpu);
-  const trainer = await createTrainer({ gpu, config, source });
+  const group = await createTrainerGroup({ gpu, configs, source });
   try {
     const startedAt = performance.now();
-    await runTraining(trainer, {
-      checkpointEverySteps: 0,
-      onCheckpoint: () => Promise.resolve(),
-      onMetrics: (rows) => onMetrics?.(rows, trainer.totalSteps),
-      ...(signal === undefined ? {} : { signal }),
-    });
+    await trainAll(group, options);
     const seconds = (performance.now() - startedAt) / 1_000;
+    const outcomes: (TruthOutcome | Error)[] = [];
+    for (const { config, trainer, failure } of group.members) {
+      outcomes.push(failure ?? (await outcomeOf(config, trainer)));
+    }
+    return { outcomes, steps: group.totalSteps, seconds };
+  } finally {
+    group.close();
+  }
+
+  async function outcomeOf(config: TrainingConfig, trainer: GroupMember["trainer"]): Promise<TruthOutcome> {
     const sae = await trainer.exportSae();
     const { feature_frequency } = await trainer.evaluate(16 * config.train_batch_size_tokens);
-    const recovery = await evaluateRecovery({
-      gpu,
-      source,
-      sae,
-      ...(tokens === undefined ? {} : { tokens }),
-    });
-    return { sae, feature_frequency, recovery, steps: trainer.totalSteps, seconds };
-  } finally {
-    trainer.close();
+    const scored = { gpu, source, sae, ...(tokens === undefined ? {} : { tokens }) };
+    return { sae, feature_frequency, recovery: await evaluateRecovery(scored) };
   }
+}
+
+async function trainAll(group: TrainerGroup, { signal, onMetrics }: TruthTraining): Promise<void> {
+  const turns = new Turns();
+  const report = (rows: StepMetrics[][]) => {
+    if (rows.some((own) => own.length > 0)) onMetrics?.(rows, group.totalSteps);
+  };
+  while (group.step < group.totalSteps) {
+    signal?.throwIfAborted();
+    report(await group.advance());
+    await turns.pause();
+  }
+  report(await group.drain());
 }

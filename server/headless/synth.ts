@@ -114,18 +114,21 @@ async function train(work: Work, config: TrainingConfig, out: string | null): Pr
   const { gpu, source, request, signal } = work;
   const metrics = new TrainingLine();
   let shown: Progress | null = null;
-  const { sae, feature_frequency, recovery, steps, seconds } = await trainOnTruth({
+  const { outcomes, steps, seconds } = await trainOnTruth({
     gpu,
     source,
-    config,
+    configs: [config],
     signal,
     ...(request.tokens === null ? {} : { tokens: request.tokens }),
-    onMetrics: (rows, total) => {
+    onMetrics: ([rows = []], total) => {
       metrics.add("", rows);
       shown ??= work.progress("step", total);
       shown.update(rows.at(-1)?.step ?? 0, metrics.text());
     },
   });
+  const [outcome] = outcomes;
+  if (outcome === undefined || outcome instanceof Error) throw outcome;
+  const { sae, feature_frequency, recovery } = outcome;
   if (out !== null) {
     const metadata = { ...sae.config.metadata, hook_name: "synthetic", dataset_name: request.preset };
     await writeSaeFolder(

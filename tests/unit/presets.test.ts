@@ -89,18 +89,18 @@ describe("runs beside the peer's", () => {
       tokens: 10,
     };
     const own: OwnScore[] = [
-      { architecture: "topk", seed: 0, d_sae: 16, recovery, seconds: 10 },
-      { architecture: "topk", seed: 1, d_sae: 16, recovery: { ...recovery, mcc: 0.7 }, seconds: 20 },
-      { architecture: "topk", seed: 2, d_sae: 16, recovery: null, seconds: 1 },
+      { architecture: "topk", seed: 0, d_sae: 16, recovery },
+      { architecture: "topk", seed: 1, d_sae: 16, recovery: { ...recovery, mcc: 0.7 } },
+      { architecture: "topk", seed: 2, d_sae: 16, recovery: null },
     ];
     const lines = recoveryTable(own, peerTables.toy.scores).split("\n");
     expect(lines.slice(2)).toEqual([
-      "| topk, peer: k 4 | 0 | 0.8275 | – | 0.8430 | – / – | 0.8360 | 4.00 | – | 0.945 | 18 |",
-      "| topk, peer: k 4 | 1 | 0.8062 | – | 0.8260 | – / – | 0.8380 | 4.00 | – | 0.946 | 18 |",
-      "| **topk, Facet** | 0 | 0.5000 | 1.000 | 0.2500 | 0.200 / 0.400 | 0.9000 | 4.00 | 2 | 0.950 | 10 |",
-      "| **topk, Facet** | 1 | 0.7000 | 1.000 | 0.2500 | 0.200 / 0.400 | 0.9000 | 4.00 | 2 | 0.950 | 20 |",
-      "| **topk, Facet** | 2 | diverged |  |  |  |  |  |  |  |  |",
-      "| **topk, Facet, mean** | – | 0.6000 | 1.000 | 0.2500 | 0.200 / 0.400 | 0.9000 | 4.00 | 2 | 0.950 | 15 |",
+      "| topk, peer: k 4 | 0 | 0.8275 | – | 0.8430 | – / – | 0.8360 | 4.00 | – | 0.945 |",
+      "| topk, peer: k 4 | 1 | 0.8062 | – | 0.8260 | – / – | 0.8380 | 4.00 | – | 0.946 |",
+      "| **topk, Facet** | 0 | 0.5000 | 1.000 | 0.2500 | 0.200 / 0.400 | 0.9000 | 4.00 | 2 | 0.950 |",
+      "| **topk, Facet** | 1 | 0.7000 | 1.000 | 0.2500 | 0.200 / 0.400 | 0.9000 | 4.00 | 2 | 0.950 |",
+      "| **topk, Facet** | 2 | diverged |  |  |  |  |  |  |  |",
+      "| **topk, Facet, mean** | – | 0.6000 | 1.000 | 0.2500 | 0.200 / 0.400 | 0.9000 | 4.00 | 2 | 0.950 |",
     ]);
   });
 });

@@ -23,7 +23,7 @@ struct Shape {
 
 struct Steering {
   threshold_mean: f32,
-  l0_mean: f32,
+  log_l0: f32,
   log_multiplier: f32,
   pad: f32,
 }

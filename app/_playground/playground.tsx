@@ -19,7 +19,7 @@ import { PageHeader, Panel } from "../_ui/panel.tsx";
 import { ProgressBar } from "../_ui/progress-bar.tsx";
 import { useNow } from "../_ui/relative-time.tsx";
 import { MissingWebGpu } from "./missing-webgpu.tsx";
-import { keepsFixedNumber, sampleOptions, type TabOptions, tabConfig } from "./tab-config.ts";
+import { keepsFixedNumber, optionsFor, sampleOptions, type TabOptions, tabConfig } from "./tab-config.ts";
 import { type TabPhase, TabTraining, type TabTrainingState } from "./tab-training.ts";
 
 const stepsField: OptionField = {
@@ -46,9 +46,15 @@ function fieldsOf(architecture: BaseArchitecture): OptionField[] {
   );
 }
 
-const standing: Readonly<Record<string, string>> = Object.fromEntries(
-  Object.entries(sampleOptions).map(([key, value]: [string, string | number]) => [key, writeValue(value)]),
-);
+/** What stands in the fields before anything is typed. */
+function standingFor(architecture: BaseArchitecture): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(optionsFor(architecture)).map(([key, value]: [string, string | number]) => [
+      key,
+      writeValue(value),
+    ]),
+  );
+}
 
 /** Of a described number, what is wrong with what was typed. */
 function faultOf(field: OptionField): string {
@@ -57,7 +63,8 @@ function faultOf(field: OptionField): string {
 
 function judged(architecture: BaseArchitecture, typed: Readonly<Record<string, string>>) {
   const faults = new Map<string, string>();
-  const options = { ...sampleOptions, architecture };
+  const options = optionsFor(architecture);
+  const standing = standingFor(architecture);
   const fields = fieldsOf(architecture);
   for (const field of fields) {
     const key = field.key as Exclude<keyof TabOptions, "architecture">;
@@ -149,6 +156,7 @@ export function Playground() {
   const [typed, setTyped] = useState<Readonly<Record<string, string>>>({});
   const webGpu = useWebGpu();
   const [architecture, setArchitecture] = useState<BaseArchitecture>(sampleOptions.architecture);
+  const standing = standingFor(architecture);
   const { config, faults } = useMemo(() => judged(architecture, typed), [architecture, typed]);
   const running = busy.includes(state.phase);
 
@@ -192,7 +200,10 @@ export function Playground() {
                   changed={value !== standing[field.key]}
                   fault={faults.get(field.key)}
                   onChange={(text) => setTyped({ ...typed, [field.key]: text })}
-                  onReset={() => setTyped({ ...typed, [field.key]: standing[field.key] ?? "" })}
+                  onReset={() => {
+                    const { [field.key]: _removed, ...rest } = typed;
+                    setTyped(rest);
+                  }}
                 />
               );
             })}

@@ -1,6 +1,7 @@
 import { sampleTraining } from "../../gpu/data/sample-run.ts";
 import { type BaseArchitecture, baseOf } from "../../gpu/sae/architecture.ts";
 import { type TrainingConfigInput, totalSteps } from "../../gpu/sae/config.ts";
+import { syntheticLr } from "../_runs/source-defaults.ts";
 
 /** What the Playground lets one choose. */
 export interface TabOptions {
@@ -15,16 +16,20 @@ export interface TabOptions {
   seed: number;
 }
 
-/** The sample run's own. */
-export const sampleOptions: TabOptions = {
-  architecture: baseOf(sampleTraining),
-  d_sae: sampleTraining.d_sae,
-  k: sampleTraining.k,
-  target_l0: 4.3,
-  lr: sampleTraining.lr,
-  steps: totalSteps(sampleTraining),
-  seed: sampleTraining.seed,
-};
+/** The sample run's own, with the learning rate that an architecture needs on it. */
+export function optionsFor(architecture: BaseArchitecture): TabOptions {
+  return {
+    architecture,
+    d_sae: sampleTraining.d_sae,
+    k: sampleTraining.k,
+    target_l0: 4.3,
+    lr: syntheticLr(architecture),
+    steps: totalSteps(sampleTraining),
+    seed: sampleTraining.seed,
+  };
+}
+
+export const sampleOptions = optionsFor(baseOf(sampleTraining));
 
 /** Whether an architecture keeps a fixed number of features, so that `k` is chosen and not `target_l0`. */
 export function keepsFixedNumber(architecture: BaseArchitecture): boolean {

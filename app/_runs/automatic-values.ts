@@ -1,29 +1,32 @@
-import {
-  type OptionName,
-  type TrainingConfig,
-  totalSteps,
-  trainingConfigSchema,
-} from "../../gpu/sae/config.ts";
+import { type OptionName, type TrainingConfig, trainingConfigSchema } from "../../gpu/sae/config.ts";
 import { matryoshkaWidths } from "../../gpu/sae/matryoshka-batchtopk.ts";
-import { deadFeatureWindow, lrDecaySteps, lrWarmUpSteps, nominalAuxK } from "../../gpu/sae/schedule.ts";
+import {
+  deadFeatureWindow,
+  l0WarmUpSteps,
+  l1Coefficient,
+  lrDecaySteps,
+  lrWarmUpSteps,
+  nominalAuxK,
+  peakLearningRate,
+  targetGain,
+  twentieth,
+} from "../../gpu/sae/schedule.ts";
 import { writeValue } from "./schema-fields.ts";
 
 const automatic: Partial<Record<OptionName, (config: TrainingConfig) => number | number[]>> = {
   d_out: ({ d_in }) => d_in,
   matryoshka_widths: matryoshkaWidths,
+  l1_coefficient: l1Coefficient,
   l1_warm_up_steps: twentieth,
-  l0_warm_up_steps: (config) =>
-    config.jumprelu_sparsity_loss_mode === "tanh" ? totalSteps(config) : twentieth(config),
-  lr_end: ({ lr }) => lr / 10,
+  l0_warm_up_steps: l0WarmUpSteps,
+  target_l0_gain: targetGain,
+  lr: peakLearningRate,
+  lr_end: (config) => peakLearningRate(config) / 10,
   lr_warm_up_steps: lrWarmUpSteps,
   lr_decay_steps: lrDecaySteps,
   k_aux: nominalAuxK,
   dead_feature_window_tokens: deadFeatureWindow,
 };
-
-function twentieth(config: TrainingConfig): number {
-  return Math.floor(0.05 * totalSteps(config));
-}
 
 /**
  * What an option that is left empty comes to, as an input's placeholder says it; null where empty means none. The other

@@ -4,7 +4,13 @@ import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tansta
 import { useRouter, useSearchParams } from "next/navigation";
 import { type FormEvent, useEffect, useMemo, useRef, useState } from "react";
 import { syntheticConfigSchema } from "../../gpu/data/synthetic.ts";
-import { type Architecture, baseArchitectures, isBase, isTranscoder } from "../../gpu/sae/architecture.ts";
+import {
+  type Architecture,
+  baseArchitectures,
+  baseOf,
+  isBase,
+  isTranscoder,
+} from "../../gpu/sae/architecture.ts";
 import { architectureDescriptions } from "../../gpu/sae/config.ts";
 import type { CreateRunInput } from "../../server/runs/check.ts";
 import { useTRPC } from "../_data/trpc.ts";
@@ -155,7 +161,7 @@ export function NewRun() {
     const [first, second] = sets;
     const bySource: FormDefaults =
       sourceKind === "synthetic"
-        ? syntheticDefaults(generator)
+        ? syntheticDefaults(generator, baseOf(standingChoice(configTyped)))
         : first?.n_tokens && first.d_in
           ? activationSetDefaults({ n_tokens: first.n_tokens, d_in: first.d_in })
           : {};

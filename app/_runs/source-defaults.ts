@@ -1,6 +1,8 @@
 import { sampleTraining } from "../../gpu/data/sample-run.ts";
 import { type SyntheticConfig, syntheticConfigSchema } from "../../gpu/data/synthetic.ts";
+import type { BaseArchitecture } from "../../gpu/sae/architecture.ts";
 import type { TrainingConfigInput } from "../../gpu/sae/config.ts";
+import { peakLearningRate } from "../../gpu/sae/schedule.ts";
 
 export type Defaults = Partial<TrainingConfigInput>;
 
@@ -8,15 +10,10 @@ function powerOfTwoUpTo(value: number): number {
   return 2 ** Math.max(0, Math.floor(Math.log2(value)));
 }
 
-/** One significant digit, as a person would choose it. */
-function oneDigit(value: number): number {
-  return Number(value.toPrecision(1));
-}
-
 /**
  * Defaults that depend on the activations: 8 features per dimension; of those an eighth of the width, at most 32, fire on
- * a token, be it as k or as the L0 that a penalty is steered towards; the learning rate that dictionary_learning takes
- * for TopK, 2·10⁻⁴ / √(d_sae / 2¹⁴); four passes over the set; a feature is dead when it was silent for a whole pass.
+ * a token, be it as k or as the L0 that a penalty is steered towards; four passes over the set; a feature is dead when it
+ * was silent for a whole pass.
  */
 export function activationSetDefaults({ n_tokens, d_in }: { n_tokens: number; d_in: number }): Defaults {
   const d_sae = 8 * d_in;
@@ -26,7 +23,6 @@ export function activationSetDefaults({ n_tokens, d_in }: { n_tokens: number; d_
     d_sae,
     k: firing,
     target_l0: firing,
-    lr: oneDigit(2e-4 / Math.sqrt(d_sae / 2 ** 14)),
     training_tokens: 4 * n_tokens,
     train_batch_size_tokens: Math.min(wantedBatch, powerOfTwoUpTo(n_tokens)),
     dead_feature_window_tokens: Math.min(1_000_000, n_tokens),
@@ -48,8 +44,9 @@ function meanFiring(config: SyntheticConfig): number {
  * more than the mean; a penalty is steered towards the mean itself. Of a generator that is not valid yet, only the
  * sample's part.
  */
-export function syntheticDefaults(generator: object): Defaults {
-  const { lr, training_tokens, train_batch_size_tokens, dead_feature_window_tokens } = sampleTraining;
+export function syntheticDefaults(generator: object, base: BaseArchitecture): Defaults {
+  const { training_tokens, train_batch_size_tokens, dead_feature_window_tokens } = sampleTraining;
+  const lr = syntheticLr(base);
   const shared = { lr, training_tokens, train_batch_size_tokens, dead_feature_window_tokens };
   const parsed = syntheticConfigSchema.safeParse(generator);
   if (!parsed.success) return { ...shared, d_sae: sampleTraining.d_sae, k: sampleTraining.k };
@@ -67,6 +64,15 @@ export function syntheticDefaults(generator: object): Defaults {
 export function generatedWidth(generator: object): number {
   const parsed = syntheticConfigSchema.safeParse(generator);
   return parsed.success ? parsed.data.d_in : sampleTraining.d_in;
+}
+
+/**
+ * Learning rate of a run as short as the sample: its own; three times that under a penalty, which takes longer to find
+ * the features. Of the sample's 64, standard then finds all in its 1,500 steps (MCC 1.00), and 0.77 without.
+ */
+export function syntheticLr(base: BaseArchitecture): number {
+  const lr = peakLearningRate(sampleTraining);
+  return ["standard", "gated", "jumprelu"].includes(base) ? 3 * lr : lr;
 }
 
 /** A checkpoint now and then over a run of so many steps. */

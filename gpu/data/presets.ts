@@ -76,6 +76,9 @@ interface Recipe {
 
 const { architecture: _architecture, d_in: _width, k: sampleK, ...sampleOptions } = sampleTraining;
 
+/** SAELens' learning rate in all these runs. */
+const peersLr = { lr: 3e-4 };
+
 /**
  * Sizes, budgets and what decides how many features fire: where SAELens' published runs have it theirs, by SAELens'
  * names. λ is a weight against the squared error, so it means the same only on activations that are not rescaled.
@@ -106,43 +109,47 @@ const recipes: Record<PresetName, Recipe> = {
   toy: {
     all: {
       d_sae: 16,
-      lr: 3e-4,
       train_batch_size_tokens: 1_024,
       training_tokens: 10_000_000,
       metrics_every_steps: 100,
     },
     own: {
       standard: { l1_coefficient: 0.05, normalize_activations: "none" },
-      gated: { l1_coefficient: 0.05, normalize_activations: "none" },
+      gated: { target_l0: 4 },
       jumprelu: { target_l0: 4 },
-      topk: { k: 4 },
-      batchtopk: { k: 4 },
-      matryoshka_batchtopk: { k: 4, matryoshka_widths: [4, 16] },
+      // The longer TopK learns here, the better it reconstructs and the worse it recovers: a fixed k hedges.
+      topk: { k: 4, ...peersLr },
+      batchtopk: { k: 4, ...peersLr },
+      matryoshka_batchtopk: { k: 4, matryoshka_widths: [4, 16], ...peersLr },
     },
     l1Rise: null,
   },
   mini: {
     all: {
       d_sae: 256,
-      lr: 3e-4,
       train_batch_size_tokens: 1_024,
       training_tokens: 5_000_000,
       metrics_every_steps: 100,
     },
     own: {
-      standard: { l1_coefficient: 2, normalize_activations: "none" },
+      standard: { target_l0: 26 },
       gated: { target_l0: 12 },
       jumprelu: { target_l0: 12 },
       topk: { k: 12 },
-      batchtopk: { k: 12 },
-      matryoshka_batchtopk: { k: 12, matryoshka_widths: [32, 96, 256], use_matryoshka_aux_loss: true },
+      batchtopk: { k: 12, ...peersLr },
+      matryoshka_batchtopk: {
+        k: 12,
+        matryoshka_widths: [32, 96, 256],
+        use_matryoshka_aux_loss: true,
+        ...peersLr,
+      },
     },
-    l1Rise: 1 / 3,
+    l1Rise: null,
   },
   "synthsaebench-16k": {
     all: {
       d_sae: 4_096,
-      lr: 3e-4,
+      ...peersLr,
       train_batch_size_tokens: 1_024,
       training_tokens: 200_000_000,
       metrics_every_steps: 1_000,

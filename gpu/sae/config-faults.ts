@@ -49,6 +49,7 @@ const applicability: Partial<Record<OptionName, Applies>> = {
   target_l0: (c) => l1(c) || jump(c),
   target_l0_gain: (c) =>
     (l1(c) || (jump(c) && c.jumprelu_sparsity_loss_mode !== "quadratic")) && c.target_l0 !== null,
+  scale_lr_with_width: (c) => c.lr !== null,
   lr_end: (c) => c.lr_scheduler_name !== "constant",
   n_restart_cycles: (c) => c.lr_scheduler_name === "cosineannealingwarmrestarts",
   aux_loss_coefficient: fixedCount,

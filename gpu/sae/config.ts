@@ -176,9 +176,9 @@ export const trainingConfigOptions = z.strictObject({
     group: "Sparsity",
     source: "SAELens use_matryoshka_aux_loss",
   }),
-  l1_coefficient: option(z.number().min(0).max(1e6).default(1), {
+  l1_coefficient: option(z.number().min(0).max(1e6).nullable().default(null), {
     label: "L1 coefficient",
-    help: "Weight λ of the penalty λ Σ f_i ‖W_dec,i‖ (gated: of the gate's activations).",
+    help: "Weight λ of the penalty λ Σ f_i ‖W_dec,i‖ (gated: of the gate's activations); empty: 5, or 1 to start from with a target L0.",
     group: "Sparsity",
     source: "SAELens l1_coefficient; Anthropic, April 2024",
   }),
@@ -203,7 +203,7 @@ export const trainingConfigOptions = z.strictObject({
   }),
   l0_warm_up_steps: option(steps().nullable().default(null), {
     label: "L0 warm-up",
-    help: "Steps over which the L0 coefficient rises linearly from zero; empty: the first 5 % of the run, with tanh the whole run.",
+    help: "Steps over which the L0 coefficient rises linearly from zero; empty: the first 5 % of the run; with tanh and no target L0 the whole run.",
     group: "Sparsity",
     unit: "steps",
     source: "SAELens l0_warm_up_steps",
@@ -226,11 +226,11 @@ export const trainingConfigOptions = z.strictObject({
     group: "Sparsity",
     source: "SAELens jumprelu_bandwidth; Anthropic, Circuits Updates, January 2025 (2, on inputs of norm √d)",
   }),
-  jumprelu_tanh_scale: option(z.number().positive().max(1_000).default(4), {
+  jumprelu_tanh_scale: option(z.number().positive().max(1_000).default(1), {
     label: "tanh scale",
-    help: "c in tanh(c f_i ‖W_dec,i‖).",
+    help: "c in tanh(c f_i ‖W_dec,i‖). Near a feature's usual activation the penalty is flat and pulls no more: at 1 features separate first, at Anthropic's 4 they stay entangled on small problems.",
     group: "Sparsity",
-    source: "SAELens jumprelu_tanh_scale; Anthropic, January 2025",
+    source: "SAELens jumprelu_tanh_scale; Anthropic, January 2025 (4)",
   }),
   pre_act_loss_coefficient: option(z.number().min(0).max(1_000).default(0), {
     label: "Pre-activation loss",
@@ -244,22 +244,22 @@ export const trainingConfigOptions = z.strictObject({
     group: "Sparsity",
     unit: "features",
   }),
-  target_l0_gain: option(z.number().positive().max(1).default(3e-4), {
+  target_l0_gain: option(z.number().positive().max(1).nullable().default(null), {
     label: "Target gain",
-    help: "How far the logarithm of the coefficient moves per step when L0 is far from its target.",
+    help: "How far the logarithm of the coefficient moves per step when L0 is far from its target; empty: 5 over the run, 3·10⁻⁴ at least.",
     group: "Sparsity",
     source: "arXiv 2602.14687",
   }),
 
-  lr: option(z.number().positive().max(1).default(3e-4), {
+  lr: option(z.number().positive().max(1).nullable().default(null), {
     label: "Learning rate",
-    help: "Adam's step size after warm-up.",
+    help: "Adam's step size after warm-up; empty: 2·10⁻⁴ · √(16,384 / d_sae), 10⁻³ at most.",
     group: "Optimizer",
-    source: "SAELens lr",
+    source: "SAELens lr; dictionary_learning (the law)",
   }),
   scale_lr_with_width: option(z.boolean().default(false), {
     label: "Scale with width",
-    help: "Multiplies the learning rate by √(16,384 / d_sae).",
+    help: "Multiplies a given learning rate by √(16,384 / d_sae).",
     group: "Optimizer",
     source: "dictionary_learning; arXiv 2406.04093, section 3",
   }),

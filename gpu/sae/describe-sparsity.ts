@@ -1,5 +1,6 @@
 import { baseOf } from "./architecture.ts";
 import type { TrainingConfig } from "./config.ts";
+import { l1Coefficient } from "./schedule.ts";
 
 /** What a list says about how a configuration keeps features few: "k 32", "L1 5", "target L0 20". */
 export function describeSparsity(
@@ -14,7 +15,7 @@ export function describeSparsity(
     | "target_l0"
   >,
 ): string {
-  const { k, k_anneal_from, l1_coefficient, l0_coefficient, target_l0 } = config;
+  const { k, k_anneal_from, l0_coefficient, target_l0 } = config;
   switch (baseOf(config)) {
     case "topk":
     case "batchtopk":
@@ -22,7 +23,7 @@ export function describeSparsity(
       return k_anneal_from === null ? `k ${k}` : `k ${k_anneal_from} to ${k}`;
     case "standard":
     case "gated":
-      return target_l0 === null ? `L1 ${l1_coefficient}` : `target L0 ${target_l0}`;
+      return target_l0 === null ? `L1 ${l1Coefficient(config)}` : `target L0 ${target_l0}`;
     case "jumprelu":
       return target_l0 === null ? `L0 coefficient ${l0_coefficient}` : `target L0 ${target_l0}`;
   }

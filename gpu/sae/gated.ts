@@ -24,7 +24,7 @@ export const gated: ArchitectureDescription = {
   label: "Gated",
   help: "A gate decides whether a feature fires, a magnitude how much; the L1 penalty falls on the gate alone.",
   source: "arXiv 2404.16014; SAELens gated",
-  defaults: { decoder_norm: "unit", l1_coefficient: 5 },
+  defaults: { decoder_norm: "unit" },
 };
 
 export const gatedActivation: Activation = {

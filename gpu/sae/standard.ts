@@ -25,7 +25,7 @@ export const standard: ArchitectureDescription = {
   label: "Standard",
   help: "ReLU activations with an L1 penalty weighted by decoder norms.",
   source: "Anthropic, Circuits Updates, April 2024; SAELens standard",
-  defaults: { decoder_norm: "free", l1_coefficient: 5, apply_b_dec_to_input: true },
+  defaults: { decoder_norm: "free", apply_b_dec_to_input: true },
 };
 
 export const standardActivation: Activation = {

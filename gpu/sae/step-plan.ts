@@ -15,7 +15,7 @@ import { planPrepare } from "../kernels/prepare.ts";
 import { planSelect } from "../kernels/select.ts";
 import { planSkipGradient } from "../kernels/skip-gradient.ts";
 import { planStatistics } from "../kernels/statistics.ts";
-import { planSteer } from "../kernels/steer.ts";
+import { planSteer, type SteerRule } from "../kernels/steer.ts";
 import { planTokenLoss } from "../kernels/token-loss.ts";
 import { planTokenNorms } from "../kernels/token-norms.ts";
 import { UniformArena } from "../kernels/uniforms.ts";
@@ -27,7 +27,7 @@ import { gatedActivation } from "./gated.ts";
 import { jumpreluActivation } from "./jumprelu.ts";
 import { matryoshkaActivation } from "./matryoshka-batchtopk.ts";
 import type { StepBuffers } from "./memory.ts";
-import { deadFeatureWindow } from "./schedule.ts";
+import { deadFeatureWindow, targetGain, targetHorizon } from "./schedule.ts";
 import { auxDispatches, type StepSizes, type weightNames, weightSizes } from "./sizes.ts";
 import { standardActivation } from "./standard.ts";
 import { topkActivation } from "./topk.ts";
@@ -532,7 +532,7 @@ class StepPlanner {
   }
 
   async #steer(): Promise<Dispatch[]> {
-    const { target_l0, target_l0_gain, topk_threshold_lr, jumprelu_sparsity_loss_mode } = this.#config;
+    const { target_l0, topk_threshold_lr, jumprelu_sparsity_loss_mode } = this.#config;
     const { base } = this.#sizes;
     const b = this.#b;
     if (base === "batchtopk" || base === "matryoshka_batchtopk") {
@@ -541,7 +541,13 @@ class StepPlanner {
     }
     const steered = base !== "jumprelu" || jumprelu_sparsity_loss_mode !== "quadratic";
     if (target_l0 === null || !steered) return [];
-    const rule = { rule: "target_l0", target: target_l0, gain: target_l0_gain, control: b.control } as const;
+    const rule: SteerRule = {
+      rule: "target_l0",
+      target: target_l0,
+      gain: targetGain(this.#config),
+      horizon: targetHorizon(this.#config),
+      control: b.control,
+    };
     return [await planSteer(this.#context, rule, b.steering)];
   }
 }

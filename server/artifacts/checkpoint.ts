@@ -32,7 +32,7 @@ const stateFile = "state.safetensors";
 const manifestFile = "manifest.json";
 
 /** 1 held TopK's tensors alone, and their scale in the manifest. */
-const formatVersion = 2;
+const formatVersion = 3;
 
 const manifestSchema = z.strictObject({
   format_version: z.literal(formatVersion),

@@ -235,9 +235,10 @@ describe.each(cases)("%s", (_name, overrides) => {
       }
     }
     expect([...final.tensors.tokens_since_fired!.data]).toEqual([...reference.tokens_since_fired]);
-    const [threshold, l0Mean, logMultiplier] = final.tensors.steering!.data;
+    const [threshold, logL0, logMultiplier, logL0Slow] = final.tensors.steering!.data;
     expect(threshold).toBeCloseTo(reference.threshold_mean, 4);
-    expect(l0Mean).toBeCloseTo(reference.l0_mean, 4);
+    expect(logL0).toBeCloseTo(reference.log_l0, 4);
+    expect(logL0Slow).toBeCloseTo(reference.log_l0_slow, 4);
     expect(logMultiplier).toBeCloseTo(reference.log_multiplier, 4);
     const { x, y } = batchOf(config, source, initial, steps + 3);
     const context = contextAt(reference, config, steps);

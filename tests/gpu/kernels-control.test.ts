@@ -143,30 +143,36 @@ describe("steer", () => {
 
   const limit = Math.log(1000);
   test.each([
-    { number: 1, l0_mean: 99, log: 0.5, n_active: 60 },
-    { number: 2, l0_mean: 3, log: 0.5, n_active: 60 },
-    { number: 2, l0_mean: 4, log: -0.5, n_active: 400 },
-    { number: 9, l0_mean: 3.9, log: 0, n_active: 0 },
-    { number: 2, l0_mean: 1e6, log: limit - 0.01, n_active: 4e6 },
-    { number: 2, l0_mean: 0, log: -limit + 0.01, n_active: 0 },
+    { number: 1, fast: 99, slow: 98, log: 0.5, n_active: 60 },
+    { number: 2, fast: 1.2, slow: 1.3, log: 0.5, n_active: 60 },
+    { number: 2, fast: 1.4, slow: 2, log: -0.5, n_active: 400 },
+    { number: 2, fast: 2, slow: 2.6, log: -0.5, n_active: 120 },
+    { number: 9, fast: 1.3, slow: 1.3, log: 0, n_active: 0 },
+    { number: 2, fast: 13, slow: 13, log: limit - 0.01, n_active: 4e6 },
+    { number: 2, fast: -6, slow: -6, log: -limit + 0.01, n_active: 0 },
   ])(
-    "towards target_l0 at step $number from $l0_mean and $log",
-    async ({ number, l0_mean, log, n_active }) => {
-      const [rows, target, gain] = [20, 4, 0.05];
+    "towards target_l0 at step $number from means $fast and $slow and $log",
+    async ({ number, fast, slow, log, n_active }) => {
+      const [rows, target, gain, horizon] = [20, 4, 0.05, 16];
       bench = new KernelBench(gpu, { rows, number });
-      const steering = bench.input(Float32Array.of(7, l0_mean, log, 0));
+      const steering = bench.input(Float32Array.of(7, fast, log, slow));
       const control = bench.input(packControl(1, { n_active }));
-      bench.run(await planSteer(bench.context, { rule: "target_l0", target, gain, control }, steering));
-      const [threshold, mean, multiplier] = await bench.f32(steering);
-      const l0 = n_active / rows;
-      const expected = number === 1 ? l0 : l0_mean + 0.01 * (l0 - l0_mean);
-      const moved = log + gain * Math.tanh(10 * (expected / target - 1));
+      const rule = { rule: "target_l0", target, gain, horizon, control } as const;
+      bench.run(await planSteer(bench.context, rule, steering));
+      const [threshold, newFast, multiplier, newSlow] = await bench.f32(steering);
+      const q = Math.log(Math.max(n_active / rows, 1e-3));
+      const mean = (old: number, rate: number) => (number === 1 ? q : old + rate * (q - old));
+      const expected = [mean(fast, 0.1), mean(slow, 1 / horizon)] as const;
+      // WGSL's log is off by 2⁻²¹ near 1, and by 3 units in the last place elsewhere.
+      const offLog = 2 ** -21 + gamma(6) * Math.abs(q);
+      const offMean = offLog + gamma(6) * (Math.abs(q) + Math.abs(fast) + Math.abs(slow));
       expect(threshold).toBe(7);
-      // A division, and three roundings more.
-      expect(Math.abs(mean! - expected)).toBeLessThanOrEqual(gamma(9) * (2 * l0_mean + l0));
+      expect(Math.abs(newFast! - expected[0])).toBeLessThanOrEqual(offMean);
+      expect(Math.abs(newSlow! - expected[1])).toBeLessThanOrEqual(offMean);
       // WGSL's tanh is off by 1e-5 at most, and passes on what its argument is off by, times its slope.
-      const argument = 10 * (expected / target - 1);
-      const off = 10 * gamma(16) * (expected / target + 1);
+      const argument = 3 * (2 * expected[0] - expected[1] - Math.log(target));
+      const moved = log + gain * Math.tanh(argument);
+      const off = 3 * (3 * offMean + 2 ** -20) + gamma(8) * Math.abs(argument);
       const slope = Math.cosh(Math.max(0, Math.abs(argument) - off)) ** -2;
       const bound = gain * (1e-5 + off * slope) + gamma(3) * (Math.abs(log) + gain);
       expect(Math.abs(multiplier! - Math.min(limit, Math.max(-limit, moved)))).toBeLessThanOrEqual(bound);

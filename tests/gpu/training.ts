@@ -73,8 +73,14 @@ export function referenceOf(config: TrainingConfig, state: TrainerState): Refere
   reference.v = parametersOf(config, state, "adam_v.");
   if (config.ema_decay !== null) reference.ema = parametersOf(config, state, "ema.");
   reference.tokens_since_fired.set(state.tensors.tokens_since_fired!.data);
-  const [threshold, l0, multiplier] = state.tensors.steering!.data;
-  return { ...reference, threshold_mean: threshold!, l0_mean: l0!, log_multiplier: multiplier! };
+  const [threshold_mean, log_l0, log_multiplier, log_l0_slow] = state.tensors.steering!.data as Float32Array;
+  return {
+    ...reference,
+    threshold_mean: threshold_mean!,
+    log_l0: log_l0!,
+    log_l0_slow: log_l0_slow!,
+    log_multiplier: log_multiplier!,
+  };
 }
 
 /** What takes a token's row to the normalised space, (row − shift) · factor, and a reconstruction back, · scale + shift. */

@@ -48,7 +48,7 @@ describe("checkpoints", () => {
       ]);
     expect(bits(read)).toEqual(bits(state()));
     expect(read.step).toBe(12);
-    expect(manifest).toMatchObject({ format_version: 2, adapter: "SwiftShader", config });
+    expect(manifest).toMatchObject({ format_version: 3, adapter: "SwiftShader", config });
     expect(first.bytes).toBe(
       (await stat(path.join(home, "1", "state.safetensors"))).size +
         (await stat(path.join(home, "1", "manifest.json"))).size,
@@ -85,7 +85,7 @@ describe("checkpoints", () => {
     await writeCheckpoint(folder, state(), about);
     await writeFile(path.join(folder, "manifest.json"), JSON.stringify({ format_version: 1 }));
     await expect(readCheckpoint(folder)).rejects.toThrow(
-      "format 1, written by another version of Facet; this one reads format 2",
+      "format 1, written by another version of Facet; this one reads format 3",
     );
   });
 });

@@ -21,8 +21,11 @@ describe("defaults", () => {
       decoder_norm: "unit",
       apply_b_dec_to_input: true,
     });
-    expect(config({ architecture: "standard" })).toMatchObject({ decoder_norm: "free", l1_coefficient: 5 });
-    expect(config({ architecture: "gated" })).toMatchObject({ decoder_norm: "unit", l1_coefficient: 5 });
+    expect(config({ architecture: "standard" })).toMatchObject({
+      decoder_norm: "free",
+      l1_coefficient: null,
+    });
+    expect(config({ architecture: "gated" })).toMatchObject({ decoder_norm: "unit", l1_coefficient: null });
     expect(config({ architecture: "jumprelu" })).toMatchObject({
       decoder_norm: "free",
       pre_act_loss_coefficient: 3e-6,
@@ -37,7 +40,7 @@ describe("defaults", () => {
     });
     expect(config({ architecture: "skip_transcoder", base_architecture: "standard" })).toMatchObject({
       decoder_norm: "free",
-      l1_coefficient: 5,
+      l1_coefficient: null,
       apply_b_dec_to_input: false,
     });
     expect(config({ architecture: "crosscoder" })).toMatchObject({
@@ -54,8 +57,8 @@ describe("defaults", () => {
 
   test("what is given stands above all, and undefined is not given", () => {
     expect(config({ architecture: "standard", l1_coefficient: 0.3 }).l1_coefficient).toBe(0.3);
-    const left = { d_in: 16, d_sae: 64, architecture: "standard", l1_coefficient: undefined };
-    expect(trainingConfigSchema.parse(left).l1_coefficient).toBe(5);
+    const left = { d_in: 16, d_sae: 64, architecture: "crosscoder", l1_coefficient: undefined };
+    expect(trainingConfigSchema.parse(left).l1_coefficient).toBe(2);
   });
 
   test("are consistent for every architecture over every base, and a whole configuration parses to itself", () => {

@@ -25,7 +25,7 @@ describe("presets", () => {
 
   it("raise λ over a third of the run, however long it is", () => {
     for (const budget of [undefined, 1_000_000]) {
-      const config = trainingConfigSchema.parse(presetTraining("mini", "standard", budget));
+      const config = trainingConfigSchema.parse(presetTraining("synthsaebench-16k", "standard", budget));
       expect(config.l1_warm_up_steps).toBe(Math.floor(totalSteps(config) / 3));
     }
   });
@@ -66,7 +66,7 @@ describe("runs beside the peer's", () => {
       ["gated", 1],
     ]);
     expect(configs[1]?.config).toMatchObject({ architecture: "topk", seed: 1, lr: 1e-3, k: 5, d_sae: 16 });
-    expect(configs[2]?.config).toMatchObject({ lr: 1e-3, l1_coefficient: 0.05, training_tokens: 100_000 });
+    expect(configs[2]?.config).toMatchObject({ lr: 1e-3, target_l0: 4, training_tokens: 100_000 });
     const contradiction = { ...runs, overrides: [{ architecture: null, name: "k", value: 99 }] };
     expect(() => truthConfigs(contradiction)).toThrow("topk: k is 99");
     const misspelt = { ...runs, overrides: [{ architecture: null, name: "learning_rate", value: 1 }] };

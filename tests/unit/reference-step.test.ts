@@ -202,18 +202,23 @@ test("variance metrics: exact, mean alone, and a constant offset", () => {
 describe("steering towards target_l0", () => {
   const steered = { architecture: "standard", l1_coefficient: 0.01, l1_warm_up_steps: 0 } as const;
 
-  test("log multiplier moves by gain · tanh(10 (l̄ / target − 1)), l̄ starting at the first L0", () => {
+  test("log multiplier moves by gain · tanh(3 (2 F − S − ln target)), both means starting at the first L0", () => {
     const run = training({ ...steered, target_l0: 4, target_l0_gain: 0.02 });
     const first = run.step(0);
     expect(first.sparsity_coefficient).toBe(0.01);
-    expect(run.state.l0_mean).toBe(first.l0);
-    const pushed = 0.02 * Math.tanh(10 * (first.l0 / 4 - 1));
+    const q = Math.log(first.l0);
+    expect(run.state).toMatchObject({ log_l0: q, log_l0_slow: q });
+    const pushed = 0.02 * Math.tanh(3 * (q - Math.log(4)));
     expect(run.state.log_multiplier).toBeCloseTo(pushed, 14);
     const second = run.step(1);
     expect(second.sparsity_coefficient).toBeCloseTo(0.01 * Math.exp(pushed), 14);
-    expect(run.state.l0_mean).toBeCloseTo(0.99 * first.l0 + 0.01 * second.l0, 12);
+    const fast = 0.9 * q + 0.1 * Math.log(second.l0);
+    // The horizon is 100 of the run's 2,000 steps.
+    const slow = 0.99 * q + 0.01 * Math.log(second.l0);
+    expect(run.state.log_l0).toBeCloseTo(fast, 12);
+    expect(run.state.log_l0_slow).toBeCloseTo(slow, 12);
     expect(run.state.log_multiplier).toBeCloseTo(
-      pushed + 0.02 * Math.tanh(10 * (run.state.l0_mean / 4 - 1)),
+      pushed + 0.02 * Math.tanh(3 * (2 * fast - slow - Math.log(4))),
       14,
     );
   });
@@ -236,6 +241,6 @@ describe("steering towards target_l0", () => {
     run.state.log_multiplier = 1;
     const { sparsity_coefficient } = run.step(0);
     expect(sparsity_coefficient).toBe(sparsityCoefficient(run.config, 0));
-    expect(run.state).toMatchObject({ l0_mean: 0, log_multiplier: 1 });
+    expect(run.state).toMatchObject({ log_l0: 0, log_l0_slow: 0, log_multiplier: 1 });
   });
 });

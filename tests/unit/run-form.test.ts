@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
+import { keepsFixedNumber, optionsFor, tabConfig } from "../../app/_playground/tab-config.ts";
 import { automaticValue } from "../../app/_runs/automatic-values.ts";
 import { switched, typedConfig } from "../../app/_runs/config-form.ts";
 import { optionFields, readValue, writeValue } from "../../app/_runs/schema-fields.ts";
 import { activationSetDefaults } from "../../app/_runs/source-defaults.ts";
-import { architectures } from "../../gpu/sae/architecture.ts";
+import { architectures, baseArchitectures } from "../../gpu/sae/architecture.ts";
 import {
   type TrainingConfigInput,
   trainingConfigOptions,
@@ -58,6 +59,20 @@ describe("the form of a run", () => {
     expect(shown({ resample: "true" })).toContain("resample_every_steps");
     expect(shown({ aux_loss_coefficient: "0" })).not.toContain("k_aux");
   });
+});
+
+describe("the Playground", () => {
+  for (const base of baseArchitectures) {
+    it(`has a training of ${base} without a fault`, () => {
+      const config = trainingConfigSchema.parse(tabConfig(optionsFor(base)));
+      expect(configFaults(config)).toEqual([]);
+      expect(config).toMatchObject({
+        architecture: base,
+        target_l0: keepsFixedNumber(base) ? null : 4.3,
+        lr: keepsFixedNumber(base) ? 1e-3 : 3e-3,
+      });
+    });
+  }
 });
 
 describe("a list of whole numbers", () => {

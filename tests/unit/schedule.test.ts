@@ -7,7 +7,10 @@ import {
   lrDecaySteps,
   lrWarmUpSteps,
   nominalAuxK,
+  peakLearningRate,
   sparsityCoefficient,
+  targetGain,
+  targetHorizon,
 } from "../../gpu/sae/schedule.ts";
 
 /** A run of 10 steps, unless its tokens say otherwise. */
@@ -106,6 +109,33 @@ describe("learning rate", () => {
   });
 });
 
+test("a learning rate that is not given falls with the root of the width, from 10⁻³", () => {
+  expect(peakLearningRate({ lr: null, d_sae: 16_384 })).toBe(2e-4);
+  expect(peakLearningRate({ lr: null, d_sae: 4_096 })).toBe(4e-4);
+  expect(peakLearningRate({ lr: null, d_sae: 256 })).toBe(1e-3);
+  expect(peakLearningRate({ lr: 3e-4, d_sae: 256 })).toBe(3e-4);
+  const step = learningRate(config({ lr: null, d_sae: 16_384, lr_warm_up_steps: 0 }), 0);
+  expect(step).toBe(2e-4);
+});
+
+describe("steering", () => {
+  const over = (steps: number, target_l0_gain: number | null = null) =>
+    config({ train_batch_size_tokens: 1, training_tokens: steps, target_l0_gain });
+
+  test("may move the coefficient by a factor of e⁵ in a short run, and no slower than published in a long one", () => {
+    expect(targetGain(over(5_000))).toBe(1e-3);
+    expect(targetGain(over(200_000))).toBe(3e-4);
+    expect(targetGain(over(10))).toBe(0.05);
+    expect(targetGain(over(10, 0.2))).toBe(0.2);
+  });
+
+  test("takes the trend of 5 % of the run", () => {
+    expect(targetHorizon(over(5_000))).toBe(250);
+    expect(targetHorizon(over(10))).toBe(20);
+    expect(targetHorizon(over(1e6))).toBe(1_000);
+  });
+});
+
 describe("sparsity coefficient", () => {
   const at = (overrides: Partial<TrainingConfigInput>) =>
     [0, 1, 2, 5, 50, 99].map((step) =>
@@ -120,7 +150,15 @@ describe("sparsity coefficient", () => {
     }
   });
 
-  test("of jumprelu's penalties tanh takes the whole run", () => {
+  test("rises to 5, or to 1 where it is only the start of steering", () => {
+    for (const architecture of ["standard", "gated"] as const) {
+      expect(at({ architecture })[5]).toBe(5);
+      expect(at({ architecture, target_l0: 3 })[5]).toBe(1);
+      expect(at({ architecture, target_l0: 3, l1_coefficient: 2 })[5]).toBe(2);
+    }
+  });
+
+  test("of jumprelu's penalties tanh takes the whole run, unless it is steered", () => {
     const jumprelu = { architecture: "jumprelu", l0_coefficient: 2 } as const;
     expect(at({ ...jumprelu, jumprelu_sparsity_loss_mode: "step" })).toEqual([0, 0.4, 0.8, 2, 2, 2]);
     expect(at({ ...jumprelu, jumprelu_sparsity_loss_mode: "quadratic", target_l0: 2 })).toEqual([
@@ -128,6 +166,7 @@ describe("sparsity coefficient", () => {
     ]);
     const tanh = at({ ...jumprelu, jumprelu_sparsity_loss_mode: "tanh" });
     [0, 0.02, 0.04, 0.1, 1, 1.98].forEach((value, i) => void expect(tanh[i]).toBeCloseTo(value, 12));
+    expect(at({ ...jumprelu, target_l0: 2 })).toEqual([0, 0.4, 0.8, 2, 2, 2]);
     expect(at({ ...jumprelu, l0_warm_up_steps: 2 })).toEqual([0, 1, 2, 2, 2, 2]);
   });
 

@@ -15,7 +15,8 @@ export interface ReferenceState {
   /** batchtopk family: running mean of the smallest value kept, from 0, without the correction. */
   threshold_mean: number;
   /** What steers towards target_l0. */
-  l0_mean: number;
+  log_l0: number;
+  log_l0_slow: number;
   log_multiplier: number;
 }
 
@@ -34,7 +35,8 @@ export function newState(
     ema: config.ema_decay === null ? null : copy(),
     tokens_since_fired: new Float64Array(config.d_sae),
     threshold_mean: 0,
-    l0_mean: 0,
+    log_l0: 0,
+    log_l0_slow: 0,
     log_multiplier: 0,
   };
 }

@@ -6,7 +6,8 @@
 //
 // Entries are collected from the bits, tokens ascending, eight at a time: the order of every sum is fixed.
 // `lockstep`: the workgroup is one subgroup, and each of its lanes keeps all entries for itself, so that nobody waits at
-// a barrier. On a CPU adapter that took this kernel from 278 to 41 ms (96 → 256, 24 features a token, 1,024 tokens).
+// a barrier. On a CPU adapter that took this kernel from 278 to 41 ms (96 → 256, 24 features a token, 1,024 tokens). The
+// lanes still judge apart and tell each other: with `quad`, a subgroup of four, two entries each.
 import constants::WORKGROUP;
 import package::control::Control;
 import package::grid::group_number;
@@ -77,10 +78,7 @@ const AUX = 2u;
 @if(!lockstep) var<workgroup> entry_error: array<u32, ENTRIES>;
 @if(lockstep) var<private> entry_error: array<u32, ENTRIES>;
 // Made of an entry: dz, and the factor of its error row in gW_dec.
-@if(!lockstep) var<workgroup> entry_dz: array<f32, ENTRIES>;
-@if(lockstep) var<private> entry_dz: array<f32, ENTRIES>;
-@if(!lockstep) var<workgroup> entry_value: array<f32, ENTRIES>;
-@if(lockstep) var<private> entry_value: array<f32, ENTRIES>;
+@if(!lockstep) var<workgroup> verdicts: array<vec2f, ENTRIES>;
 @if(!lockstep) var<workgroup> partials: array<vec4f, 2 * WORKGROUP>;
 
 // Of the feature, the same in every lane.
@@ -138,10 +136,10 @@ fn main(
   }
 
   @if(jumprelu) let dead = shape.pre_act > 0.0 && ((control.tail[f / 32u] >> (f % 32u)) & 1u) == 1u;
-  // The main activations, then the gate's, then AuxK's, level by level: one walk, so that what an entry costs in code is
-  // there once.
+  // The main activations, then the gate's, or what only lies in JumpReLU's windows, then AuxK's, level by level: one
+  // walk, so that what an entry costs in code is there once.
   var walks = 1u;
-  @if(gated) {
+  @if(gated || jumprelu) {
     walks = 2u;
   }
   @if(aux) {
@@ -153,12 +151,16 @@ fn main(
       var kind = MAIN;
       var fired = words[own_word];
       var bits = fired;
-      @if(jumprelu || multi) {
+      @if(multi) {
         bits |= words[shape.plane + own_word];
       }
       @if(jumprelu) {
-        if (dead) {
-          bits = select(0xffffffffu, (1u << (step.rows % 32u)) - 1u, tile * 32u + 32u > step.rows);
+        if (walk > 0u) {
+          // Apart from the active ones, so that most flushes have nothing to add to the weights.
+          bits = words[shape.plane + own_word] & ~fired;
+          if (dead) {
+            bits = ~fired & select(0xffffffffu, (1u << (step.rows % 32u)) - 1u, tile * 32u + 32u > step.rows);
+          }
         }
       }
       @if(gated) {
@@ -212,7 +214,7 @@ fn main(
   @if(penalized) {
     // A hook point need not begin at the first lane, so lanes meet each other's columns here.
     storageBarrier();
-    let pull = judged_sum(sum_norm, lane);
+    let pull = workgroup_sum(sum_norm, lane);
     for (var m = 0u; m < shape.points; m++) {
       let at = own + m * per_point;
       let norm = point_norm(at, per_point, lane);
@@ -245,12 +247,12 @@ fn main(
     square += dot(enc, enc);
   }
   square = workgroup_sum(square, lane);
-  let dz = judged_sum(sum_dz, lane);
-  @if(gated || jumprelu) let second = judged_sum(sum_second, lane);
-  @if(gated) let third = judged_sum(sum_third, lane);
-  @if(gated) let gate = judged_sum(sum_gate, lane);
-  let sparsity = judged_sum(sum_sparsity, lane);
-  let auxiliary = judged_sum(sum_aux, lane);
+  let dz = workgroup_sum(sum_dz, lane);
+  @if(gated || jumprelu) let second = workgroup_sum(sum_second, lane);
+  @if(gated) let third = workgroup_sum(sum_third, lane);
+  @if(gated) let gate = workgroup_sum(sum_gate, lane);
+  let sparsity = workgroup_sum(sum_sparsity, lane);
+  let auxiliary = workgroup_sum(sum_aux, lane);
   if (lane == 0u) {
     let s = shape.feature_stride;
     @if(gated) {
@@ -294,31 +296,39 @@ fn flush(lane: u32, n: u32, add: bool) {
   let scale = 2.0 / f32(step.rows);
   meet();
   let last = n - select(0u, 1u, n > 0u);
-  let e0 = entry_error[0];
-  let e1 = entry_error[min(1u, last)];
-  let e2 = entry_error[min(2u, last)];
-  let e3 = entry_error[min(3u, last)];
-  let e4 = entry_error[min(4u, last)];
-  let e5 = entry_error[min(5u, last)];
-  let e6 = entry_error[min(6u, last)];
-  let e7 = entry_error[min(7u, last)];
+  let e = vec4u(entry_error[0], entry_error[min(1u, last)], entry_error[min(2u, last)], entry_error[min(3u, last)]);
+  let h = vec4u(
+    entry_error[min(4u, last)],
+    entry_error[min(5u, last)],
+    entry_error[min(6u, last)],
+    entry_error[min(7u, last)],
+  );
   var low = vec4f();
   var high = vec4f();
   for (var c = lane; c < shape.stride_out; c += u32(WORKGROUP)) {
     let w = W_dec[own + c];
-    low += vec4f(dot(w, errors[e0 + c]), dot(w, errors[e1 + c]), dot(w, errors[e2 + c]), dot(w, errors[e3 + c]));
-    high += vec4f(dot(w, errors[e4 + c]), dot(w, errors[e5 + c]), dot(w, errors[e6 + c]), dot(w, errors[e7 + c]));
+    low += vec4f(dot(w, errors[e.x + c]), dot(w, errors[e.y + c]), dot(w, errors[e.z + c]), dot(w, errors[e.w + c]));
+    high += vec4f(dot(w, errors[h.x + c]), dot(w, errors[h.y + c]), dot(w, errors[h.z + c]), dot(w, errors[h.w + c]));
   }
+  // Of the eight entries dz, and the factors of their error rows.
+  var d0 = vec4f();
+  var d1 = vec4f();
+  var v0 = vec4f();
+  var v1 = vec4f();
   @if(lockstep) {
     low = scale * subgroupAdd(low);
     high = scale * subgroupAdd(high);
-    for (var j = 0u; j < ENTRIES; j++) {
-      if (j < n) {
-        judge(j, select(high[j & 3u], low[j & 3u], j < 4u));
-      } else {
-        entry_dz[j] = 0.0;
-        entry_value[j] = 0.0;
-      }
+    let a = judged(lane, n, select(high[lane & 3u], low[lane & 3u], lane < 4u));
+    d0 = first_four(a.x);
+    v0 = first_four(a.y);
+    @if(quad) {
+      let b = judged(lane + 4u, n, high[lane]);
+      d1 = first_four(b.x);
+      v1 = first_four(b.y);
+    }
+    @if(!quad) {
+      d1 = second_four(a.x);
+      v1 = second_four(a.y);
     }
   }
   @if(!lockstep) {
@@ -326,52 +336,87 @@ fn flush(lane: u32, n: u32, add: bool) {
     partials[2u * lane + 1u] = high;
     workgroupBarrier();
     for (var j = lane; j < ENTRIES; j += u32(WORKGROUP)) {
-      if (j < n) {
-        var product = 0.0;
-        for (var i = 0u; i < u32(WORKGROUP); i++) {
-          product += partials[2u * i + j / 4u][j % 4u];
-        }
-        judge(j, scale * product);
-      } else {
-        entry_dz[j] = 0.0;
-        entry_value[j] = 0.0;
+      var product = 0.0;
+      for (var i = 0u; i < u32(WORKGROUP); i++) {
+        product += partials[2u * i + j / 4u][j % 4u];
       }
+      verdicts[j] = judged(j, n, scale * product);
     }
     workgroupBarrier();
+    d0 = vec4f(verdicts[0].x, verdicts[1].x, verdicts[2].x, verdicts[3].x);
+    v0 = vec4f(verdicts[0].y, verdicts[1].y, verdicts[2].y, verdicts[3].y);
+    d1 = vec4f(verdicts[4].x, verdicts[5].x, verdicts[6].x, verdicts[7].x);
+    v1 = vec4f(verdicts[4].y, verdicts[5].y, verdicts[6].y, verdicts[7].y);
   }
-  let v0 = vec4f(entry_value[0], entry_value[1], entry_value[2], entry_value[3]);
-  let v1 = vec4f(entry_value[4], entry_value[5], entry_value[6], entry_value[7]);
+  @if(jumprelu) {
+    // Entries that only lie in a window move nothing but the threshold.
+    if (!add || any(d0 != vec4f()) || any(v0 != vec4f()) || any(d1 != vec4f()) || any(v1 != vec4f())) {
+      accumulate_decoder(lane, e, h, v0, v1, add);
+      accumulate_encoder(lane, last, d0, d1, add);
+    }
+  }
+  @else {
+    accumulate_decoder(lane, e, h, v0, v1, add);
+    accumulate_encoder(lane, last, d0, d1, add);
+  }
+  // The entries may be overwritten now.
+  meet();
+}
+
+// A value of each of the first four lanes, in every lane.
+@if(lockstep)
+fn first_four(value: f32) -> vec4f {
+  return vec4f(
+    subgroupBroadcast(value, 0u),
+    subgroupBroadcast(value, 1u),
+    subgroupBroadcast(value, 2u),
+    subgroupBroadcast(value, 3u),
+  );
+}
+
+@if(lockstep && !quad)
+fn second_four(value: f32) -> vec4f {
+  return vec4f(
+    subgroupBroadcast(value, 4u),
+    subgroupBroadcast(value, 5u),
+    subgroupBroadcast(value, 6u),
+    subgroupBroadcast(value, 7u),
+  );
+}
+
+// Adds the judged entries, whose error rows begin at e and h, to W_dec's gradient, or writes it anew.
+fn accumulate_decoder(lane: u32, e: vec4u, h: vec4u, v0: vec4f, v1: vec4f, add: bool) {
+  let own = feature * shape.stride_out;
   for (var c = lane; c < shape.stride_out; c += u32(WORKGROUP)) {
     var dec = vec4f();
     if (add) {
       dec = gW_dec[own + c];
     }
-    dec += v0.x * errors[e0 + c] + v0.y * errors[e1 + c] + v0.z * errors[e2 + c] + v0.w * errors[e3 + c];
-    dec += v1.x * errors[e4 + c] + v1.y * errors[e5 + c] + v1.z * errors[e6 + c] + v1.w * errors[e7 + c];
+    dec += v0.x * errors[e.x + c] + v0.y * errors[e.y + c] + v0.z * errors[e.z + c] + v0.w * errors[e.w + c];
+    dec += v1.x * errors[h.x + c] + v1.y * errors[h.y + c] + v1.z * errors[h.z + c] + v1.w * errors[h.w + c];
     gW_dec[own + c] = dec;
   }
+}
+
+// The same with the inputs for W_enc's.
+fn accumulate_encoder(lane: u32, last: u32, d0: vec4f, d1: vec4f, add: bool) {
   let s = shape.stride_in;
-  let x0 = entry_token[0] * s;
-  let x1 = entry_token[min(1u, last)] * s;
-  let x2 = entry_token[min(2u, last)] * s;
-  let x3 = entry_token[min(3u, last)] * s;
-  let x4 = entry_token[min(4u, last)] * s;
-  let x5 = entry_token[min(5u, last)] * s;
-  let x6 = entry_token[min(6u, last)] * s;
-  let x7 = entry_token[min(7u, last)] * s;
-  let d0 = vec4f(entry_dz[0], entry_dz[1], entry_dz[2], entry_dz[3]);
-  let d1 = vec4f(entry_dz[4], entry_dz[5], entry_dz[6], entry_dz[7]);
+  let t = s * vec4u(entry_token[0], entry_token[min(1u, last)], entry_token[min(2u, last)], entry_token[min(3u, last)]);
+  let u = s * vec4u(
+    entry_token[min(4u, last)],
+    entry_token[min(5u, last)],
+    entry_token[min(6u, last)],
+    entry_token[min(7u, last)],
+  );
   for (var c = lane; c < s; c += u32(WORKGROUP)) {
     var enc = vec4f();
     if (add) {
       enc = gW_enc[feature * s + c];
     }
-    enc += d0.x * x_at(x0 + c) + d0.y * x_at(x1 + c) + d0.z * x_at(x2 + c) + d0.w * x_at(x3 + c);
-    enc += d1.x * x_at(x4 + c) + d1.y * x_at(x5 + c) + d1.z * x_at(x6 + c) + d1.w * x_at(x7 + c);
+    enc += d0.x * x_at(t.x + c) + d0.y * x_at(t.y + c) + d0.z * x_at(t.z + c) + d0.w * x_at(t.w + c);
+    enc += d1.x * x_at(u.x + c) + d1.y * x_at(u.y + c) + d1.z * x_at(u.z + c) + d1.w * x_at(u.w + c);
     gW_enc[feature * s + c] = enc;
   }
-  // The entries may be overwritten now.
-  meet();
 }
 
 fn meet() {
@@ -380,18 +425,16 @@ fn meet() {
   }
 }
 
-// Total of what the lanes have judged; in lockstep each has judged everything.
-fn judged_sum(value: f32, lane: u32) -> f32 {
-  @if(lockstep) {
-    return value;
+// dz of entry j of n, and the factor of its error row in gW_dec; zeros beyond n.
+fn judged(j: u32, n: u32, slope: f32) -> vec2f {
+  if (j >= n) {
+    return vec2f();
   }
-  @else {
-    return workgroup_sum(value, lane);
-  }
+  return judge(j, slope);
 }
 
 // From the gradient along W_dec at an active feature to the gradient at its pre-activation and its parameters.
-fn judge(j: u32, slope: f32) {
+fn judge(j: u32, slope: f32) -> vec2f {
   let kind = entry_kind[j];
   let token = entry_token[j];
   let raw = z[token * shape.d_sae + feature];
@@ -461,6 +504,5 @@ fn judge(j: u32, slope: f32) {
     }
   }
   sum_dz += dz;
-  entry_dz[j] = dz;
-  entry_value[j] = 2.0 / f32(step.rows) * value;
+  return vec2f(dz, 2.0 / f32(step.rows) * value);
 }

@@ -88,6 +88,7 @@ export async function planFeatureGradient(
       half: shape.half,
       aux: shape.aux.levels > 0,
       lockstep: lockstep !== null,
+      quad: lockstep === 4,
     },
     constants: { WORKGROUP: lockstep ?? rowLanes(gpu.capabilities) },
   });

@@ -245,7 +245,7 @@ async function refuseOtherOptions(
     faults.push(...found);
     if (wanted === null) return;
     for (const name of Object.keys(config) as (keyof TrainingConfig)[]) {
-      const [is, asked] = [JSON.stringify(config[name]), JSON.stringify(wanted[name])];
+      const [is, asked] = [written(config[name]), written(wanted[name])];
       if (is !== asked && !faults.some((fault) => fault.path === name)) {
         faults.push({
           path: name,
@@ -254,6 +254,11 @@ async function refuseOtherOptions(
       }
     }
   }
+}
+
+/** An option's value in a message. */
+function written(value: TrainingConfig[keyof TrainingConfig]): string {
+  return value === null ? "left empty" : JSON.stringify(value);
 }
 
 /** The data as given, and what is not given as the run has it. */

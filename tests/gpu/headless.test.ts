@@ -262,7 +262,7 @@ describe("a run that was cut short", () => {
     const options = await facet(...begin("whole", "--resume", at("whole"), "--lr", "0.1"));
     expect(options).toMatchObject({
       code: 2,
-      err: expect.stringContaining("lr: The run was begun with lr 0.0003, not 0.1"),
+      err: expect.stringContaining("lr: The run was begun with lr left empty, not 0.1"),
     });
     const other = await write("other.safetensors", { activations: [n_tokens, d_in] }, 9);
     const data = await facet("train", "--resume", at("whole"), "--activations", other);

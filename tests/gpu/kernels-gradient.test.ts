@@ -282,7 +282,9 @@ async function run(problem: GradientProblem, half: boolean) {
 }
 
 /** Where a workgroup is one subgroup nobody waits at barriers; what is different then is the same for all cases. */
-const withBarriers = cases.filter(({ name }) => ["fixed count", "gated, f16"].includes(name));
+const withBarriers = cases.filter(({ name }) =>
+  ["fixed count", "gated, f16", "jumprelu, tanh, pre-activation loss"].includes(name),
+);
 
 describe("feature_gradient", () => {
   test.each([

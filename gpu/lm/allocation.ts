@@ -1,0 +1,114 @@
+import { bufferUsage } from "../device/constants.ts";
+import { BufferTooLargeError } from "../device/errors.ts";
+import type { Capabilities } from "../device/gpu.ts";
+import { readbackSliceBytes } from "../device/readback.ts";
+import { counterBytes } from "../kernels/control.ts";
+import { stepUniformBytes } from "../kernels/step.ts";
+import { uniformSlotBytes } from "../kernels/uniforms.ts";
+import { pitch } from "./layout.ts";
+import type { ModelSpec } from "./model-spec.ts";
+import { buildProgram, logitsPiece, type Program, weightElements } from "./program.ts";
+
+const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = bufferUsage;
+
+/** Largest piece of the logits, and of the vocabulary's rows of W_E and W_U. */
+const logitsPieceBytes = 64 * 2 ** 20;
+const vocabularyPieceBytes = 2 ** 30;
+
+/** Of each call; the rest of the model is as the spec has it. */
+export interface ForwardSize {
+  /** Names of hook points. */
+  hooks: readonly string[];
+  /** Most sequences of one call. */
+  n_sequences: number;
+  /** Tokens of each sequence. */
+  length: number;
+  /** Whether logits and losses can be had. */
+  logits?: boolean;
+}
+
+/** One buffer of an open model. */
+export interface Allocation {
+  bytes: number;
+  usage: number;
+}
+
+/** All that an open model does and holds, before anything is allocated. */
+export interface ForwardPlan {
+  program: Program;
+  rows: number;
+  length: number;
+  buffers: Map<string, Allocation>;
+}
+
+/** Names of the buffers that are no activations, weights or tables. */
+export const own = { ids: "ids", step: "step", uniforms: "uniforms", counters: "counters", losses: "losses" };
+
+/**
+ * Plans the pass to the last hook point, or to the logits.
+ * @throws UnknownHookError; RangeError for sizes that the model cannot take; BufferTooLargeError where the adapter
+ *   cannot bind one of the buffers.
+ */
+export function planForward(spec: ModelSpec, { limits }: Capabilities, size: ForwardSize): ForwardPlan {
+  const { hooks, n_sequences, length, logits = false } = size;
+  if (!Number.isInteger(n_sequences) || n_sequences < 1) {
+    throw new RangeError(`A call takes one sequence or more, not ${n_sequences}.`);
+  }
+  if (!Number.isInteger(length) || length < 1 || length > spec.n_ctx) {
+    throw new RangeError(
+      `The model takes sequences of 1 to ${spec.n_ctx} tokens, and ${length} were asked for.`,
+    );
+  }
+  const rows = n_sequences * length;
+  if (rows >= 2 ** 31) throw new RangeError(`${n_sequences} sequences of ${length} tokens are too many.`);
+  const largest = limits.max_storage_buffer_binding_size;
+  const byWeights = Math.min(largest, vocabularyPieceBytes) / (4 * 4 * Math.ceil(spec.d_model / 4));
+  const byLogits = logits ? Math.min(largest, logitsPieceBytes) / (4 * rows) : Number.POSITIVE_INFINITY;
+  const pieceTokens = Math.max(4, 4 * Math.floor(Math.min(byWeights, byLogits, 2 ** 24) / 4));
+  const program = buildProgram(spec, { hooks, logits, pieceTokens });
+  const plan = { program, rows, length, buffers: allocations(program, rows, length) };
+  for (const [name, { bytes, usage }] of plan.buffers) {
+    if ((usage & STORAGE) !== 0 && bytes > largest) throw new BufferTooLargeError(name, bytes, largest);
+  }
+  return plan;
+}
+
+/** Every buffer of the plan, in bytes. */
+function allocations(program: Program, rows: number, length: number): Map<string, Allocation> {
+  const buffers = new Map<string, Allocation>();
+  if (program.ops.length === 0) return buffers;
+  const add = (name: string, words: number, usage: number) => buffers.set(name, { bytes: 4 * words, usage });
+  for (const [name, weight] of program.weights) add(name, weightElements(weight), STORAGE | COPY_DST);
+  for (const [name, { dims }] of program.tables) add(name, length * dims, STORAGE | COPY_DST);
+  for (const [name, layout] of program.activations) {
+    add(name, rows * pitch(layout), STORAGE | COPY_SRC | COPY_DST);
+  }
+  add(own.ids, rows, STORAGE | COPY_DST);
+  add(own.step, stepUniformBytes / 4, UNIFORM | COPY_DST);
+  add(own.uniforms, (uniformSlots(program) * uniformSlotBytes) / 4, UNIFORM | COPY_DST);
+  add(own.counters, counterBytes / 4, STORAGE | COPY_SRC | COPY_DST);
+  if (program.logits) add(own.losses, 4 * rows, STORAGE | COPY_SRC);
+  return buffers;
+}
+
+/** One slot a kernel; a piece of the logits has up to three: product, cap and loss. */
+function uniformSlots({ ops }: Program): number {
+  return ops.reduce((sum, { kind }) => sum + (kind === "logits" ? 3 : kind === "copy" ? 0 : 1), 0);
+}
+
+/**
+ * Bytes on the GPU of a model opened with the same arguments, and of the largest staging buffer while results are read.
+ * @throws what `planForward` throws.
+ */
+export function plannedBytes(spec: ModelSpec, capabilities: Capabilities, size: ForwardSize): number {
+  const { buffers, program, rows } = planForward(spec, capabilities, size);
+  let bytes = 0;
+  for (const buffer of buffers.values()) bytes += buffer.bytes;
+  const read = [...program.hooks.values(), ...(program.logits ? [logitsPiece] : [])];
+  const largest = Math.max(
+    0,
+    ...read.map((name) => 4 * rows * pitch(program.activations.get(name)!)),
+    ...(program.logits ? [16 * rows] : []),
+  );
+  return bytes + Math.min(readbackSliceBytes, largest);
+}

@@ -1,0 +1,303 @@
+import { encodeDispatches } from "../device/dispatch.ts";
+import type { Gpu } from "../device/gpu.ts";
+import { readFloat32, readUint32 } from "../device/readback.ts";
+import { divergedStep } from "../kernels/control.ts";
+import { packStep } from "../kernels/step.ts";
+import { UniformArena } from "../kernels/uniforms.ts";
+import { type Allocation, type ForwardPlan, type ForwardSize, own, planForward } from "./allocation.ts";
+import { familyWeights } from "./families/index.ts";
+import { pitch, plain, unpad } from "./layout.ts";
+import { drained, findWeight, uploadWeight } from "./load-weights.ts";
+import type { ModelSpec } from "./model-spec.ts";
+import { type HeadPiece, type PlannedOps, planOps, type Step } from "./plan-ops.ts";
+import { logitsPiece } from "./program.ts";
+import { rotaryTable } from "./rotary-table.ts";
+import type { WeightSource } from "./weights.ts";
+
+export { plannedBytes } from "./allocation.ts";
+
+export interface LanguageModelOptions extends ForwardSize {
+  gpu: Gpu;
+  spec: ModelSpec;
+  weights: WeightSource;
+}
+
+/** Steps of one submit, so that a large model's pass is no single long one for the driver. */
+const stepsPerSubmit = 64;
+
+/** A pass met a number that is not finite, so what it gave is worthless. */
+export class NonFiniteModelError extends Error {
+  override readonly name = "NonFiniteModelError";
+}
+
+/**
+ * Loads the weights of a pass up to its last hook point, or to the logits, and plans it. Close it with `close()`.
+ * @throws UnknownHookError, ModelWeightsError and RangeError before anything is allocated; the ledger's errors.
+ */
+export async function openLanguageModel(options: LanguageModelOptions): Promise<LanguageModel> {
+  const { gpu, spec, weights } = options;
+  const plan = planForward(spec, gpu.capabilities, options);
+  const names = familyWeights(spec);
+  const found = Array.from(
+    plan.program.weights,
+    ([name, weight]) => [name, findWeight(weights, names, weight)] as const,
+  );
+  const buffers = new ModelBuffers(gpu);
+  try {
+    for (const [name, allocation] of plan.buffers) buffers.allocate(name, allocation);
+    for (const [name, weight] of found) await uploadWeight(gpu, weights, weight, buffers.get(name));
+    for (const [name, rotary] of plan.program.tables) {
+      gpu.device.queue.writeBuffer(buffers.get(name), 0, rotaryTable(rotary, plan.length));
+    }
+    await drained(gpu);
+    return new LanguageModel(gpu, spec, plan, buffers, await planned(gpu, spec, plan, buffers));
+  } catch (error) {
+    buffers.close();
+    throw error;
+  }
+}
+
+async function planned(
+  gpu: Gpu,
+  spec: ModelSpec,
+  plan: ForwardPlan,
+  buffers: ModelBuffers,
+): Promise<PlannedOps> {
+  if (plan.program.ops.length === 0) return { body: [], head: [] };
+  const uniforms = new UniformArena(gpu, buffers.get(own.uniforms));
+  return planOps({ gpu, uniforms, step: buffers.get(own.step) }, spec, plan, (name) => buffers.get(name));
+}
+
+/** The buffers of one open model, by name. */
+class ModelBuffers {
+  readonly #gpu: Gpu;
+  readonly #buffers = new Map<string, GPUBuffer>();
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  allocate(name: string, { bytes, usage }: Allocation): void {
+    this.#buffers.set(name, this.#gpu.ledger.allocate(`language model/${name}`, bytes, usage));
+  }
+
+  get(name: string): GPUBuffer {
+    const buffer = this.#buffers.get(name);
+    if (buffer === undefined) throw new Error(`The language model holds no "${name}".`);
+    return buffer;
+  }
+
+  close(): void {
+    for (const buffer of this.#buffers.values()) this.#gpu.ledger.free(buffer);
+    this.#buffers.clear();
+  }
+}
+
+/**
+ * A language model on the GPU, planned for calls of up to `n_sequences` sequences of `length` tokens. Calls wait for
+ * one another, as they share the model's buffers.
+ */
+export class LanguageModel {
+  readonly spec: ModelSpec;
+  /** Tokens of a sequence. */
+  readonly length: number;
+  readonly #gpu: Gpu;
+  readonly #plan: ForwardPlan;
+  readonly #buffers: ModelBuffers;
+  readonly #ops: PlannedOps;
+  #lastTurn: Promise<unknown> = Promise.resolve();
+  /** Calls begun and not yet ended. */
+  #running = 0;
+  #closed = false;
+
+  /** Made by `openLanguageModel`. */
+  constructor(gpu: Gpu, spec: ModelSpec, plan: ForwardPlan, buffers: ModelBuffers, ops: PlannedOps) {
+    this.spec = spec;
+    this.length = plan.length;
+    this.#gpu = gpu;
+    this.#plan = plan;
+    this.#buffers = buffers;
+    this.#ops = ops;
+  }
+
+  /**
+   * The activations at every hook point that was asked for, f32 [n, length, width] each.
+   * @param input_ids [n, length], n at most `n_sequences`.
+   * @throws RangeError for tokens that are not in the vocabulary, before anything is submitted;
+   *   NonFiniteModelError
+   */
+  forward(input_ids: Uint32Array): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+    return this.#inTurn(async () => {
+      const rows = this.#check(input_ids);
+      const { hooks, activations } = this.#plan.program;
+      const results = new Map<string, Float32Array<ArrayBuffer>>();
+      if (hooks.size === 0) return results;
+      this.#runBody(input_ids, rows);
+      for (const [hook, name] of hooks) {
+        const layout = activations.get(name)!;
+        results.set(hook, unpad(await this.#read(name, rows * pitch(layout)), layout));
+      }
+      await this.#checkFinite();
+      return results;
+    });
+  }
+
+  /**
+   * The logits, soft caps applied, f32 [n, length, d_vocab]; piece by piece, so that the GPU never holds all of them.
+   * The model must have been opened with `logits`. @throws what `forward` throws.
+   */
+  logits(input_ids: Uint32Array): Promise<Float32Array<ArrayBuffer>> {
+    return this.#inTurn(async () => {
+      const rows = this.#check(input_ids);
+      const head = this.#head();
+      const { d_vocab } = this.spec;
+      const result = new Float32Array(rows * d_vocab);
+      this.#runBody(input_ids, rows);
+      for (const { piece, compute } of head) {
+        this.#submit(
+          compute.map((dispatch) => ({ dispatch })),
+          rows,
+        );
+        const width = pitch(plain(piece.count));
+        const values = await this.#read(logitsPiece, rows * width);
+        for (let row = 0; row < rows; row++) {
+          result.set(values.subarray(row * width, row * width + piece.count), row * d_vocab + piece.first);
+        }
+      }
+      await this.#checkFinite();
+      return result;
+    });
+  }
+
+  /**
+   * Mean loss of predicting each next token of a sequence, length − 1 of them, in nats; f64 [n].
+   * The model must have been opened with `logits`, for two tokens or more. @throws what `forward` throws.
+   */
+  crossEntropy(input_ids: Uint32Array): Promise<Float64Array> {
+    return this.#inTurn(async () => {
+      const rows = this.#check(input_ids);
+      const head = this.#head();
+      if (this.length < 2) throw new RangeError("A sequence of one token has no next token to predict.");
+      this.#runBody(input_ids, rows);
+      for (const { compute, loss } of head) {
+        this.#submit(
+          [...compute, loss].map((dispatch) => ({ dispatch })),
+          rows,
+        );
+      }
+      const sums = await this.#read(own.losses, 4 * rows);
+      await this.#checkFinite();
+      const losses = new Float64Array(rows / this.length);
+      for (let row = 0; row < rows; row++) {
+        if (row % this.length === this.length - 1) continue;
+        const [largest, total, next] = sums.subarray(4 * row, 4 * row + 3) as unknown as [
+          number,
+          number,
+          number,
+        ];
+        losses[Math.floor(row / this.length)]! += (largest + Math.log(total) - next) / (this.length - 1);
+      }
+      return losses;
+    });
+  }
+
+  /** Gives everything back, once running calls have ended; later ones are refused. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#running === 0) this.#buffers.close();
+  }
+
+  async #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw new Error("The language model is closed.");
+    this.#running++;
+    const turn = this.#lastTurn.then(task);
+    this.#lastTurn = turn.catch(() => null);
+    try {
+      return await turn;
+    } finally {
+      this.#running--;
+      if (this.#closed && this.#running === 0) this.#buffers.close();
+    }
+  }
+
+  /** Rows of the call. @throws RangeError */
+  #check(input_ids: Uint32Array): number {
+    const rows = input_ids.length;
+    if (rows === 0 || rows % this.length !== 0 || rows > this.#plan.rows) {
+      throw new RangeError(
+        `The model was opened for up to ${this.#plan.rows / this.length} sequences of ${this.length} tokens; ` +
+          `${rows} tokens are no whole number of them.`,
+      );
+    }
+    const { d_vocab } = this.spec;
+    const beyond = input_ids.findIndex((id) => id >= d_vocab);
+    if (beyond >= 0) {
+      throw new RangeError(
+        `Token ${beyond % this.length} of sequence ${Math.floor(beyond / this.length)} is ` +
+          `${input_ids[beyond]}, but the model has tokens 0 to ${d_vocab - 1}.`,
+      );
+    }
+    return rows;
+  }
+
+  #head(): HeadPiece[] {
+    if (!this.#plan.program.logits) throw new Error("The language model was not opened for logits.");
+    return this.#ops.head;
+  }
+
+  /** Submits the pass up to the last hook point, or to the final norm. */
+  #runBody(input_ids: Uint32Array, rows: number): void {
+    const { queue } = this.#gpu.device;
+    queue.writeBuffer(this.#buffers.get(own.ids), 0, new Uint32Array(input_ids));
+    queue.writeBuffer(
+      this.#buffers.get(own.step),
+      0,
+      packStep({
+        rows,
+        number: 1,
+        step_size: 0,
+        second_moment_scale: 1,
+        sparsity_coefficient: 0,
+        k: 0,
+        threshold_scale: 1,
+      }),
+    );
+    const encoder = this.#gpu.device.createCommandEncoder({ label: "language model" });
+    encoder.clearBuffer(this.#buffers.get(own.counters));
+    queue.submit([encoder.finish()]);
+    this.#submit(this.#ops.body, rows);
+  }
+
+  #submit(steps: readonly Step[], rows: number): void {
+    for (let first = 0; first < steps.length; first += stepsPerSubmit) {
+      const encoder = this.#gpu.device.createCommandEncoder({ label: "language model" });
+      let pass: GPUComputePassEncoder | null = null;
+      for (const step of steps.slice(first, first + stepsPerSubmit)) {
+        if ("dispatch" in step) {
+          pass ??= encoder.beginComputePass({ label: "language model" });
+          encodeDispatches(pass, [step.dispatch]);
+        } else {
+          pass?.end();
+          pass = null;
+          encoder.copyBufferToBuffer(step.from, 0, step.to, 0, rows * step.rowBytes);
+        }
+      }
+      pass?.end();
+      this.#gpu.device.queue.submit([encoder.finish()]);
+    }
+  }
+
+  async #read(name: string, words: number): Promise<Float32Array<ArrayBuffer>> {
+    const values = await readFloat32(this.#gpu, this.#buffers.get(name), 0, 4 * words);
+    return values as Float32Array<ArrayBuffer>;
+  }
+
+  async #checkFinite(): Promise<void> {
+    const [mark] = await readUint32(this.#gpu, this.#buffers.get(own.counters));
+    if (divergedStep(mark!) === null) return;
+    throw new NonFiniteModelError(
+      "The language model's activations are not finite: its weights are damaged, or made for another model.",
+    );
+  }
+}

@@ -1,0 +1,144 @@
+import type { Gpu } from "../device/gpu.ts";
+import type { FamilyWeights, TensorPart } from "./families/family.ts";
+import { groupPitch, pitch, place, width } from "./layout.ts";
+import { quoted } from "./model-spec.ts";
+import type { WeightPlan } from "./program.ts";
+import type { WeightSource } from "./weights.ts";
+
+/** Largest piece of a weight that is in memory on its way to the GPU. */
+const uploadSliceBytes = 16 * 2 ** 20;
+
+/** The files have not what the config describes; the message names the tensor. */
+export class ModelWeightsError extends Error {
+  override readonly name = "ModelWeightsError";
+}
+
+/** A canonical weight's tensor, found and of the right shape. */
+export interface FoundWeight {
+  plan: WeightPlan;
+  tensor: string;
+  transposed: boolean;
+  first: number;
+  block: number;
+  stride: number;
+}
+
+/** @throws ModelWeightsError where the tensor is missing or has another shape. Reads nothing. */
+export function findWeight(weights: WeightSource, names: FamilyWeights, plan: WeightPlan): FoundWeight {
+  const { name, layer, rows, columns } = plan.weight;
+  const part = partOf(names, plan);
+  const within = layer === null ? part.tensor : `${names.layer(layer)}${part.tensor}`;
+  const tensor = names.prefixes.map((prefix) => prefix + within).find((full) => weights.names.has(full));
+  if (tensor === undefined) {
+    throw new ModelWeightsError(
+      `The model's ${name} is not in its files: there is no tensor ${quoted(names.prefixes[0] + within)}.`,
+    );
+  }
+  const total = part.total ?? width(rows);
+  const transposed = part.transposed ?? false;
+  const expected =
+    columns === null ? [total] : transposed ? [width(columns), total] : [total, width(columns)];
+  const shape = weights.shape(tensor);
+  if (shape.length !== expected.length || expected.some((extent, i) => shape[i] !== extent)) {
+    throw new ModelWeightsError(
+      `Tensor ${quoted(tensor)} has the shape [${shape.join(", ")}], but config.json makes it [${expected.join(", ")}].`,
+    );
+  }
+  const block = part.block ?? width(rows);
+  return { plan, tensor, transposed, first: part.first ?? 0, block, stride: part.stride ?? block };
+}
+
+function partOf(names: FamilyWeights, { weight: { name, layer } }: WeightPlan): TensorPart {
+  const place =
+    layer === null
+      ? names.model[name as keyof typeof names.model]
+      : names.block[name as keyof typeof names.block];
+  if (place === undefined) throw new Error(`The model's family has no name for ${name}.`);
+  return typeof place === "string" ? { tensor: place } : place;
+}
+
+/**
+ * Writes a weight into its zero-filled buffer, f32 [rows, columns] each padded by its layout, slice by slice.
+ * @param sliceBytes most bytes that are held at once, of a row at least.
+ */
+export async function uploadWeight(
+  gpu: Gpu,
+  weights: WeightSource,
+  found: FoundWeight,
+  buffer: GPUBuffer,
+  sliceBytes = uploadSliceBytes,
+): Promise<void> {
+  const { plan, first, block, stride } = found;
+  const { rows, weight } = plan;
+  const step = weight.columns === null ? 1 : pitch(weight.columns);
+  const most = Math.max(1, Math.floor(sliceBytes / (4 * step)));
+  for (let row = 0; row < width(rows); ) {
+    const inWeight = plan.first + row;
+    // Rows that follow one another both in the tensor and in the buffer.
+    const count = Math.min(
+      most,
+      width(rows) - row,
+      block - (inWeight % block),
+      rows.size - (row % rows.size),
+    );
+    const from = first + Math.floor(inWeight / block) * stride + (inWeight % block);
+    const data = found.transposed
+      ? await readColumns(weights, found, from, count, sliceBytes)
+      : await readRows(weights, found, from, count);
+    gpu.device.queue.writeBuffer(buffer, 4 * place(rows, row) * step, data);
+    // What is written is in memory until the queue has taken it.
+    if (data.byteLength > uploadSliceBytes / 4) await drained(gpu);
+    row += count;
+  }
+}
+
+/** Lets the driver free what it keeps of writes so far. */
+export async function drained({ device }: Gpu): Promise<void> {
+  device.queue.submit([]);
+  await device.queue.onSubmittedWorkDone();
+}
+
+async function readRows(
+  weights: WeightSource,
+  { tensor, plan }: FoundWeight,
+  first: number,
+  count: number,
+): Promise<Float32Array<ArrayBuffer>> {
+  const data = await weights.rows(tensor, first, count);
+  const { columns } = plan.weight;
+  if (columns === null || pitch(columns) === width(columns)) return data;
+  const padded = new Float32Array(count * pitch(columns));
+  for (let row = 0; row < count; row++) {
+    for (let group = 0; group < columns.groups; group++) {
+      const from = (row * columns.groups + group) * columns.size;
+      const to = (row * columns.groups + group) * groupPitch(columns);
+      padded.set(data.subarray(from, from + columns.size), to);
+    }
+  }
+  return padded;
+}
+
+/** Columns of a tensor as padded rows; the tensor is walked through once for each slice of them. */
+async function readColumns(
+  weights: WeightSource,
+  { tensor, plan }: FoundWeight,
+  first: number,
+  count: number,
+  sliceBytes: number,
+): Promise<Float32Array<ArrayBuffer>> {
+  const columns = plan.weight.columns;
+  if (columns === null) throw new Error(`${plan.weight.name} is a vector, which has no columns.`);
+  const [inputs, total] = weights.shape(tensor) as [number, number];
+  const step = pitch(columns);
+  const padded = new Float32Array(count * step);
+  const most = Math.max(1, Math.floor(sliceBytes / (4 * total)));
+  for (let input = 0; input < inputs; input += most) {
+    const taken = Math.min(most, inputs - input);
+    const data = await weights.rows(tensor, input, taken);
+    for (let i = 0; i < taken; i++) {
+      const column = place(columns, input + i);
+      for (let row = 0; row < count; row++) padded[row * step + column] = data[i * total + first + row]!;
+    }
+  }
+  return padded;
+}

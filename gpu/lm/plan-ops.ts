@@ -1,0 +1,184 @@
+import type { Dispatch } from "../device/dispatch.ts";
+import { planEncode } from "../kernels/encode.ts";
+import type { PlanContext } from "../kernels/grid.ts";
+import { type ForwardPlan, own } from "./allocation.ts";
+import { planLmActivate } from "./kernels/activate.ts";
+import { planAdd } from "./kernels/add.ts";
+import { planAttention } from "./kernels/attention.ts";
+import { planEmbed } from "./kernels/embed.ts";
+import { planLoss } from "./kernels/loss.ts";
+import { planNorm } from "./kernels/norm.ts";
+import { planRotary } from "./kernels/rotary.ts";
+import { planSoftcap } from "./kernels/softcap.ts";
+import { pitch, plain } from "./layout.ts";
+import type { ModelSpec } from "./model-spec.ts";
+import type { Op, Piece } from "./program.ts";
+
+/** A step of the pass: a kernel, or a buffer's first rows copied to another's. */
+export type Step = { dispatch: Dispatch } | { from: GPUBuffer; to: GPUBuffer; rowBytes: number };
+
+/** One piece of the logits: what computes it into the logits' buffer, and what takes it into the losses. */
+export interface HeadPiece {
+  piece: Piece;
+  compute: Dispatch[];
+  loss: Dispatch;
+}
+
+export interface PlannedOps {
+  /** All up to the final norm. */
+  body: Step[];
+  head: HeadPiece[];
+}
+
+/** Plans every op of the program. @param buffers of the plan, by name. */
+export async function planOps(
+  context: PlanContext,
+  spec: ModelSpec,
+  plan: ForwardPlan,
+  buffers: (name: string) => GPUBuffer,
+): Promise<PlannedOps> {
+  const planner = new OpPlanner(context, spec, plan, buffers);
+  const planned: PlannedOps = { body: [], head: [] };
+  for (const op of plan.program.ops) {
+    if (op.kind === "logits") planned.head.push(await planner.logits(op));
+    else if (op.kind === "copy") planned.body.push(planner.copy(op));
+    else planned.body.push({ dispatch: await planner.kernel(op) });
+  }
+  return planned;
+}
+
+type Of<K extends Op["kind"]> = Extract<Op, { kind: K }>;
+
+class OpPlanner {
+  readonly #context: PlanContext;
+  readonly #spec: ModelSpec;
+  readonly #plan: ForwardPlan;
+  readonly #buffer: (name: string) => GPUBuffer;
+
+  constructor(context: PlanContext, spec: ModelSpec, plan: ForwardPlan, buffer: (name: string) => GPUBuffer) {
+    this.#context = context;
+    this.#spec = spec;
+    this.#plan = plan;
+    this.#buffer = buffer;
+  }
+
+  copy({ x, y }: Of<"copy">): Step {
+    return { from: this.#buffer(x), to: this.#buffer(y), rowBytes: 4 * pitch(this.#layout(x)) };
+  }
+
+  kernel(op: Exclude<Op, { kind: "copy" | "logits" }>): Promise<Dispatch> {
+    const context = this.#context;
+    const { rows, length } = this.#plan;
+    const buffer = this.#buffer;
+    switch (op.kind) {
+      case "embed":
+        return planEmbed(
+          context,
+          { rows, stride: this.#stride(op.y), ...op.piece, scale: op.scale },
+          { ids: buffer(own.ids), W: buffer(op.W), y: buffer(op.y) },
+        );
+      case "add":
+        return planAdd(
+          context,
+          {
+            label: op.positions ? "add positions" : "add",
+            rows,
+            stride: this.#stride(op.y),
+            period: op.positions ? length : rows,
+          },
+          { x: buffer(op.x), y: buffer(op.y) },
+        );
+      case "norm":
+        return planNorm(
+          context,
+          { label: "norm", rows, layout: this.#layout(op.y), norm: op.norm },
+          {
+            x: op.x === op.y ? null : buffer(op.x),
+            w: this.#optional(op.w),
+            b: this.#optional(op.b),
+            y: buffer(op.y),
+          },
+        );
+      case "linear":
+        return this.#linear(op, pitch(this.#layout(op.y)), `linear ${op.y}`);
+      case "rotary":
+        return planRotary(
+          context,
+          {
+            rows,
+            length,
+            layout: this.#layout(op.x),
+            pairs: this.#plan.program.tables.get(op.table)!.dims / 2,
+          },
+          { table: buffer(op.table), x: buffer(op.x) },
+        );
+      case "attention":
+        return this.#attention(op);
+      case "activate":
+        return planLmActivate(
+          context,
+          { rows, stride: this.#stride(op.y), activation: this.#spec.mlp.activation },
+          { y: buffer(op.y), up: this.#optional(op.up) },
+        );
+    }
+  }
+
+  async logits(op: Of<"logits">): Promise<HeadPiece> {
+    const { rows, length } = this.#plan;
+    const { logit_softcap: cap } = this.#spec;
+    const { first, count } = op.piece;
+    const width = pitch(plain(count));
+    const y = this.#buffer(op.y);
+    const compute = [await this.#linear(op, width, "linear logits")];
+    if (cap !== null) compute.push(await planSoftcap(this.#context, { rows, stride: width / 4, cap }, y));
+    const loss = await planLoss(
+      this.#context,
+      { rows, length, first, count, pitch: width },
+      { ids: this.#buffer(own.ids), logits: y, losses: this.#buffer(own.losses) },
+    );
+    return { piece: op.piece, compute, loss };
+  }
+
+  /** y = x Wᵀ + b is the trainer's product: a row of W, padded with zeros, is a feature there. */
+  #linear(
+    { x, y, W, b }: { x: string; y: string; W: string; b: string | null },
+    outputs: number,
+    label: string,
+  ): Promise<Dispatch> {
+    const stride = pitch(this.#layout(x)) / 4;
+    return planEncode(
+      this.#context,
+      { label, rows: this.#plan.rows, d_sae: outputs, stride, half: false },
+      {
+        x: this.#buffer(x),
+        W: this.#buffer(W),
+        bias: b === null ? null : { buffer: this.#buffer(b) },
+        z: this.#buffer(y),
+        counters: this.#buffer(own.counters),
+      },
+    );
+  }
+
+  #attention({ q, k, v, z, window }: Of<"attention">): Promise<Dispatch> {
+    const { rows, length } = this.#plan;
+    const { n_heads, n_kv_heads, d_head, attention_scale: scale, attention_softcap: cap } = this.#spec;
+    return planAttention(
+      this.#context,
+      { rows, length, n_heads, n_kv_heads, d_head, scale, cap, window },
+      { q: this.#buffer(q), k: this.#buffer(k), v: this.#buffer(v), z: this.#buffer(z) },
+    );
+  }
+
+  #optional(name: string | null): GPUBuffer | null {
+    return name === null ? null : this.#buffer(name);
+  }
+
+  #layout(activation: string) {
+    return this.#plan.program.activations.get(activation)!;
+  }
+
+  /** vec4f of a whole row. */
+  #stride(activation: string): number {
+    return pitch(this.#layout(activation)) / 4;
+  }
+}

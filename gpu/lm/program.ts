@@ -1,0 +1,272 @@
+import { type BlockWeight, blockWeights, type CanonicalWeight, modelWeights } from "./canonical-weights.ts";
+import { type BlockHook, blockHook, hookLayouts, requireHookPoint } from "./hook-points.ts";
+import { type Layout, pitch, plain } from "./layout.ts";
+import type { ModelSpec, NormSpec, RotarySpec } from "./model-spec.ts";
+
+/**
+ * What a pass does, as data: what is allocated, loaded and planned is read off it, so that sizes are told by what
+ * will be done. It ends at the last hook point that is asked for. Names are keys of `activations`, `weights` and `tables`.
+ */
+export interface Program {
+  ops: Op[];
+  /** f32 [rows, pitch] each. */
+  activations: Map<string, Layout>;
+  weights: Map<string, WeightPlan>;
+  /** (cos, sin) of rotary positions, f32 [length, dims / 2, 2]. */
+  tables: Map<string, RotarySpec>;
+  /** Hook points in `activations`, by the name asked for. */
+  hooks: Map<string, string>;
+  /** Pieces of the vocabulary, in order. */
+  pieces: Piece[];
+  /** Whether the program goes on to the logits. */
+  logits: boolean;
+}
+
+/** Consecutive tokens of the vocabulary, whose rows of W_E, W_U and logits lie in one buffer. */
+export interface Piece {
+  first: number;
+  count: number;
+}
+
+/** A weight, or consecutive rows of one. */
+export interface WeightPlan {
+  weight: CanonicalWeight;
+  /** First of its rows that are taken. */
+  first: number;
+  rows: Layout;
+}
+
+export type Op =
+  | { kind: "embed"; W: string; piece: Piece; y: string; scale: number }
+  /** y += x, which is W_pos where it repeats with every sequence. */
+  | { kind: "add"; x: string; y: string; positions: boolean }
+  /** In place where x is y. */
+  | { kind: "norm"; x: string; y: string; norm: NormSpec; w: string | null; b: string | null }
+  | { kind: "linear"; x: string; y: string; W: string; b: string | null }
+  | { kind: "rotary"; x: string; table: string }
+  | { kind: "attention"; q: string; k: string; v: string; z: string; window: number | null }
+  | { kind: "activate"; y: string; up: string | null }
+  | { kind: "copy"; x: string; y: string }
+  /** One piece of the logits into its buffer, capped. */
+  | { kind: "logits"; x: string; y: string; W: string; b: string | null; piece: Piece };
+
+/** f32 of a padded weight. */
+export function weightElements({ rows, weight }: WeightPlan): number {
+  return pitch(rows) * (weight.columns === null ? 1 : pitch(weight.columns));
+}
+
+export interface ProgramOptions {
+  /** Names of hook points; in any order, twice counts once. */
+  hooks: readonly string[];
+  logits: boolean;
+  /** Most tokens of the vocabulary in one piece. */
+  pieceTokens: number;
+}
+
+/** Names of buffers that ops hand each other. */
+const residual = "residual";
+export const logitsPiece = "logits";
+
+/** @throws UnknownHookError */
+export function buildProgram(spec: ModelSpec, { hooks, logits, pieceTokens }: ProgramOptions): Program {
+  for (const hook of hooks) requireHookPoint(spec, hook);
+  const builder = new ProgramBuilder(spec, new Set(hooks), logits, piecesOf(spec.d_vocab, pieceTokens));
+  builder.build();
+  return builder.program;
+}
+
+/** The vocabulary in as few pieces of at most `most` as there can be, of equal size but for the last. */
+function piecesOf(d_vocab: number, most: number): Piece[] {
+  const size = 4 * Math.ceil(d_vocab / Math.ceil(d_vocab / most) / 4);
+  const pieces: Piece[] = [];
+  for (let first = 0; first < d_vocab; first += size) {
+    pieces.push({ first, count: Math.min(size, d_vocab - first) });
+  }
+  return pieces;
+}
+
+class ProgramBuilder {
+  readonly program: Program;
+  readonly #spec: ModelSpec;
+  /** Hook points still to come. */
+  readonly #wanted: Set<string>;
+  readonly #layouts: Map<string, Layout>;
+
+  constructor(spec: ModelSpec, wanted: Set<string>, logits: boolean, pieces: Piece[]) {
+    this.#spec = spec;
+    this.#wanted = wanted;
+    this.#layouts = hookLayouts(spec);
+    this.program = {
+      ops: [],
+      activations: new Map(),
+      weights: new Map(),
+      tables: new Map(),
+      hooks: new Map(),
+      pieces,
+      logits,
+    };
+  }
+
+  build(): void {
+    if (this.#finished()) return;
+    this.#embed();
+    for (let layer = 0; layer < this.#spec.n_layers && !this.#finished(); layer++) this.#block(layer);
+    if (this.program.logits) this.#head();
+  }
+
+  #finished(): boolean {
+    return this.#wanted.size === 0 && !this.program.logits;
+  }
+
+  #embed(): void {
+    const { W_E, W_pos } = modelWeights(this.#spec);
+    this.#activation(residual, plain(this.#spec.d_model));
+    for (const piece of this.program.pieces) {
+      const W = this.#piece(W_E!, piece);
+      this.#do({ kind: "embed", W, piece, y: residual, scale: this.#spec.embedding_scale });
+    }
+    this.#capture("hook_embed", residual);
+    if (W_pos !== undefined && !this.#finished()) {
+      this.#do({ kind: "add", x: this.#weight(W_pos), y: residual, positions: true });
+    }
+  }
+
+  #block(layer: number): void {
+    const spec = this.#spec;
+    const weights = blockWeights(spec, layer);
+    const capture = (hook: BlockHook, x: string) => this.#capture(blockHook(layer, hook), x);
+    const weight = (name: BlockWeight) => this.#optional(weights[name]);
+    capture("hook_resid_pre", residual);
+    if (this.#finished()) return;
+    this.#normalized(blockHook(layer, "ln1.hook_normalized"));
+    if (this.#finished()) return;
+    this.#norm(residual, "normed", spec.norm, weight("ln1_w"), weight("ln1_b"));
+    this.#attention(layer, weight);
+    capture("attn.hook_z", "z");
+    if (this.#finished()) return;
+    this.#linear("z", "attention out", plain(spec.d_model), weight("W_O"), weight("b_O"));
+    if (spec.post_norms) this.#norm("attention out", "attention out", spec.norm, weight("post_attn_w"), null);
+    capture("hook_attn_out", "attention out");
+    if (this.#finished()) return;
+    if (!spec.parallel) {
+      this.#do({ kind: "add", x: "attention out", y: residual, positions: false });
+      capture("hook_resid_mid", residual);
+    }
+    capture("hook_mlp_in", residual);
+    this.#normalized(blockHook(layer, "ln2.hook_normalized"));
+    if (this.#finished()) return;
+    if (!spec.shared_norm) this.#norm(residual, "normed", spec.norm, weight("ln2_w"), weight("ln2_b"));
+    const hidden = this.#hidden(weight);
+    capture("mlp.hook_post", hidden);
+    if (this.#finished()) return;
+    this.#linear(hidden, "mlp out", plain(spec.d_model), weight("W_out"), weight("b_out"));
+    if (spec.post_norms) this.#norm("mlp out", "mlp out", spec.norm, weight("post_mlp_w"), null);
+    capture("hook_mlp_out", "mlp out");
+    if (this.#finished()) return;
+    if (spec.parallel) this.#do({ kind: "add", x: "attention out", y: residual, positions: false });
+    this.#do({ kind: "add", x: "mlp out", y: residual, positions: false });
+    capture("hook_resid_post", residual);
+  }
+
+  /** From "normed" to "z". */
+  #attention(layer: number, weight: (name: BlockWeight) => string | null): void {
+    const { n_heads, n_kv_heads, d_head, qk_norm, layers } = this.#spec;
+    const queries: Layout = { groups: n_heads, size: d_head };
+    const keys: Layout = { groups: n_kv_heads, size: d_head };
+    const { window, rotary } = layers[layer]!;
+    this.#linear("normed", "q", queries, weight("W_Q"), weight("b_Q"));
+    this.#linear("normed", "k", keys, weight("W_K"), weight("b_K"));
+    this.#linear("normed", "v", keys, weight("W_V"), weight("b_V"));
+    if (qk_norm !== null) {
+      this.#norm("q", "q", qk_norm, weight("q_norm_w"), null);
+      this.#norm("k", "k", qk_norm, weight("k_norm_w"), null);
+    }
+    if (rotary !== null) {
+      const table = JSON.stringify(rotary);
+      this.program.tables.set(table, rotary);
+      this.#do({ kind: "rotary", x: "q", table });
+      this.#do({ kind: "rotary", x: "k", table });
+    }
+    this.#activation("z", queries);
+    this.#do({ kind: "attention", q: "q", k: "k", v: "v", z: "z", window });
+  }
+
+  /** From "normed" to what enters W_out, whose name it gives. */
+  #hidden(weight: (name: BlockWeight) => string | null): string {
+    const { gated } = this.#spec.mlp;
+    const hidden = plain(this.#spec.d_mlp);
+    if (gated) this.#linear("normed", "gate", hidden, weight("W_gate"), weight("b_gate"));
+    this.#linear("normed", "in", hidden, weight("W_in"), weight("b_in"));
+    const y = gated ? "gate" : "in";
+    this.#do({ kind: "activate", y, up: gated ? "in" : null });
+    return y;
+  }
+
+  #head(): void {
+    const { ln_final_w, ln_final_b, W_E, W_U, b_U } = modelWeights(this.#spec);
+    const { norm } = this.#spec;
+    this.#norm(residual, "normed", norm, this.#optional(ln_final_w), this.#optional(ln_final_b));
+    const largest = Math.max(...this.program.pieces.map(({ count }) => count));
+    this.#activation(logitsPiece, plain(largest));
+    for (const piece of this.program.pieces) {
+      const W = this.#piece(W_U ?? W_E!, piece);
+      const b = b_U === undefined ? null : this.#piece(b_U, piece);
+      this.#do({ kind: "logits", x: "normed", y: logitsPiece, W, b, piece });
+    }
+  }
+
+  #do(op: Op): void {
+    this.program.ops.push(op);
+  }
+
+  #activation(name: string, layout: Layout): void {
+    this.program.activations.set(name, layout);
+  }
+
+  /** Keeps what is in `x` now, if the hook point is wanted. */
+  #capture(hook: string, x: string): void {
+    const y = this.#hookBuffer(hook);
+    if (y !== null) this.#do({ kind: "copy", x, y });
+  }
+
+  /** The residual stream normalised, before weight and bias, if the hook point is wanted. */
+  #normalized(hook: string): void {
+    const y = this.#hookBuffer(hook);
+    if (y !== null) this.#norm(residual, y, this.#spec.norm, null, null);
+  }
+
+  #hookBuffer(hook: string): string | null {
+    if (!this.#wanted.delete(hook)) return null;
+    const name = `hook ${hook}`;
+    this.#activation(name, this.#layouts.get(hook)!);
+    this.program.hooks.set(hook, name);
+    return name;
+  }
+
+  #norm(x: string, y: string, norm: NormSpec, w: string | null, b: string | null): void {
+    if (!this.program.activations.has(y)) this.#activation(y, this.program.activations.get(x)!);
+    this.#do({ kind: "norm", x, y, norm, w, b });
+  }
+
+  #linear(x: string, y: string, layout: Layout, W: string | null, b: string | null): void {
+    if (W === null) throw new Error(`The model has no weights for "${y}".`);
+    this.#activation(y, layout);
+    this.#do({ kind: "linear", x, y, W, b });
+  }
+
+  #optional(weight: CanonicalWeight | undefined): string | null {
+    return weight === undefined ? null : this.#weight(weight);
+  }
+
+  #weight(weight: CanonicalWeight): string {
+    const name = weight.layer === null ? weight.name : `blocks.${weight.layer}.${weight.name}`;
+    this.program.weights.set(name, { weight, first: 0, rows: weight.rows });
+    return name;
+  }
+
+  #piece(weight: CanonicalWeight, { first, count }: Piece): string {
+    const name = `${weight.name} from ${first}`;
+    this.program.weights.set(name, { weight, first, rows: plain(count) });
+    return name;
+  }
+}

@@ -1,0 +1,32 @@
+import type { WeightSource } from "../../gpu/lm/weights.ts";
+import type { HuggingFaceModel } from "../reference/lm/hugging-face.ts";
+
+/** A model's tensors in memory, as `openLanguageModel` reads them. */
+export function weightsOf({ tensors }: HuggingFaceModel): WeightSource {
+  const tensorOf = (name: string) => {
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw new Error(`There is no tensor ${name}.`);
+    return tensor;
+  };
+  return {
+    names: new Set(tensors.keys()),
+    shape: (name) => tensorOf(name).shape,
+    rows: async (name, first, count) => {
+      const { shape, data } = tensorOf(name);
+      if (first < 0 || first + count > shape[0]!) throw new RangeError(`${name} has not rows ${first} on.`);
+      const width = shape.slice(1).reduce((product, extent) => product * extent, 1);
+      return Float32Array.from(data.subarray(first * width, (first + count) * width));
+    },
+  };
+}
+
+/** ‖actual − expected‖ / ‖expected‖. */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) throw new Error(`${actual.length} numbers for ${expected.length}.`);
+  let [difference, size] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    difference += (actual[i]! - expected[i]!) ** 2;
+    size += expected[i]! ** 2;
+  }
+  return Math.sqrt(difference / size);
+}

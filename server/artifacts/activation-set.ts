@@ -8,6 +8,7 @@ import {
   ActivationSetError,
   type ActivationTensor,
   chooseTensor,
+  hookNameOf,
   openSafetensors,
   toFloat32,
 } from "./activation-tensor.ts";
@@ -99,7 +100,7 @@ export async function importActivationSet(options: ImportOptions): Promise<Activ
           source_sha256: wholeFile.digest("hex"),
           source_tensor: tensor.info.name,
           source_dtype: tensor.dtype,
-          hook_name: options.hook_name ?? header.metadata.get("hook_name") ?? null,
+          hook_name: options.hook_name ?? hookNameOf(header.metadata, tensor.info.name) ?? null,
           model_name:
             options.model_name ?? header.metadata.get("model_name") ?? header.metadata.get("model") ?? null,
           dataset_name:

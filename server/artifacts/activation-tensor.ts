@@ -24,10 +24,11 @@ export async function openSafetensors(file: string, name: string): Promise<FileS
   }
 }
 
-/** A tensor of activations [n_tokens, d_in] in a file. */
+/** A tensor of activations [n_tokens, d_in] in a file, or [n_sequences, length, d_in]. */
 export interface ActivationTensor {
   info: TensorInfo;
   dtype: "F32" | "F16" | "BF16";
+  /** Of all sequences. */
   n_tokens: number;
   d_in: number;
 }
@@ -37,7 +38,8 @@ function floatDtype(info: TensorInfo): ActivationTensor["dtype"] | null {
 }
 
 /**
- * The tensor of activations: `wanted`, or without it `activations`, else the only two-dimensional tensor of numbers.
+ * The tensor of activations: `wanted`, or without it `activations`, else the only two-dimensional tensor of numbers,
+ * else the only three-dimensional one, whose sequences follow one another.
  * @param file The file's name, for messages.
  * @throws ActivationSetError
  */
@@ -47,7 +49,9 @@ export function chooseTensor(
   file: string,
 ): ActivationTensor {
   const all = [...header.tensors.values()];
-  const candidates = all.filter((info) => info.shape.length === 2 && floatDtype(info) !== null);
+  const ofRank = (rank: number) =>
+    all.filter((info) => info.shape.length === rank && floatDtype(info) !== null);
+  const candidates = ofRank(2).length > 0 ? ofRank(2) : ofRank(3);
   const found = wanted
     ? all.filter((info) => info.name === wanted)
     : header.tensors.has("activations")
@@ -64,18 +68,28 @@ export function chooseTensor(
     throw new ActivationSetError(`${file} has ${sought}. It holds: ${list.join("; ") || "nothing"}.`);
   }
   const dtype = floatDtype(info);
-  const [n_tokens, d_in] = info.shape;
-  if (dtype === null || info.shape.length !== 2 || n_tokens === undefined || d_in === undefined) {
+  const d_in = info.shape.at(-1);
+  if (dtype === null || ![2, 3].includes(info.shape.length) || d_in === undefined) {
     throw new ActivationSetError(
-      `${file}: "${info.name}" is ${info.dtype} [${info.shape.join(", ")}]; activations are F32, F16 or BF16 [n_tokens, d_in].`,
+      `${file}: "${info.name}" is ${info.dtype} [${info.shape.join(", ")}]; activations are F32, F16 or BF16 [n_tokens, d_in] or [n_sequences, length, d_in].`,
     );
   }
+  const n_tokens = info.shape.slice(0, -1).reduce((product, extent) => product * extent, 1);
   if (n_tokens < 1 || d_in < 1 || d_in > 65_536) {
     throw new ActivationSetError(
-      `${file}: "${info.name}" is [${n_tokens}, ${d_in}]; there must be a token, and d_in must be 1 to 65536.`,
+      `${file}: "${info.name}" is [${info.shape.join(", ")}]; there must be a token, and d_in must be 1 to 65536.`,
     );
   }
   return { info, dtype, n_tokens, d_in };
+}
+
+/**
+ * The hook point of a file's tensor by the file's `__metadata__`: `hook_name`, or the tensor's own name where that is
+ * among the `hook_names` of `facet capture`.
+ */
+export function hookNameOf(metadata: ReadonlyMap<string, string>, tensor: string): string | undefined {
+  const captured = metadata.get("hook_names")?.split(",") ?? [];
+  return metadata.get("hook_name") ?? captured.find((name) => name === tensor);
 }
 
 /** Stored numbers as float32. */

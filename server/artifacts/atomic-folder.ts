@@ -97,7 +97,8 @@ async function writeFile(
   return { name, bytes, sha256: hash.digest("hex") };
 }
 
-async function syncFolder(folder: string): Promise<void> {
+/** Makes renames in a folder last. */
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, "r");
   try {
     await handle.sync();
@@ -136,7 +137,8 @@ async function exists(target: string): Promise<boolean> {
   );
 }
 
-async function checkSpace(folder: string, wanted: number): Promise<void> {
+/** Throws `StorageError` when the disk that holds `folder` has fewer than `wanted` bytes free. */
+export async function checkSpace(folder: string, wanted: number): Promise<void> {
   if (wanted <= 0) return;
   const { bavail, bsize } = await statfs(folder);
   const free = bavail * bsize;

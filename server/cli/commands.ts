@@ -4,11 +4,14 @@ import { DivergedError, StateMismatchError } from "../../gpu/sae/errors.ts";
 import { createFacetClient, type FacetClient, faultsOf } from "../client.ts";
 import { EnvironmentError, environment, storedToken } from "../environment.ts";
 import { InvalidInputError, ServiceError } from "../errors.ts";
+import { capture } from "../headless/capture.ts";
+import { captureOptions } from "../headless/capture-request.ts";
 import { exportTo, importFrom } from "../headless/convert.ts";
 import { evalOptions, evaluate } from "../headless/eval.ts";
 import { exitCode, InterruptedError } from "../headless/exit-code.ts";
 import { helpFor } from "../headless/help.ts";
 import { inspect } from "../headless/inspect.ts";
+import { inspectModel } from "../headless/model-inspect.ts";
 import { nearest } from "../headless/nearest.ts";
 import { synth } from "../headless/synth.ts";
 import { train } from "../headless/train.ts";
@@ -58,6 +61,8 @@ const localCommands: Record<string, Command<LocalInvocation, number>> = {
   export: { words: 0, options: ["sae", "format", "out"], run: exportTo },
   import: { words: 1, options: ["out"], run: importFrom },
   synth: { words: 0, options: "any", run: synth },
+  capture: { words: 0, options: captureOptions, run: capture },
+  "model inspect": { words: 1, options: [], run: inspectModel },
 };
 
 const serverCommands: Record<string, Command<Invocation, void>> = {
@@ -96,9 +101,10 @@ export async function runCommand(argv: string[], output: Output): Promise<number
   let local = false;
   try {
     const { words, options } = split(argv);
-    if (options.has("help") || words.length === 0) {
-      for (const line of helpFor(words)) output.out(line);
-      return options.has("help") ? exitCode.done : exitCode.wrong;
+    const asked = options.has("help") || words[0] === "help";
+    if (asked || words.length === 0) {
+      for (const line of helpFor(words[0] === "help" ? words.slice(1) : words)) output.out(line);
+      return asked ? exitCode.done : exitCode.wrong;
     }
     const all = { ...localCommands, ...serverCommands };
     const name = all[words[0]!] === undefined ? words.slice(0, 2).join(" ") : words[0]!;

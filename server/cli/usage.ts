@@ -13,7 +13,8 @@ On this machine, without a server
       --init <file>              Parameters to start from: safetensors, by SAELens' names and in its orientation
       --no-shuffle               Take the rows in order, from the first on and around
       --resume <folder>          Go on with a run, from its newest checkpoint or the one that is named
-      --tensor <name>            Tensor in the files (default: activations, or the only two-dimensional one)
+      --tensor <name>            Tensor in the files (default: activations, or the only two-dimensional one,
+                                 or the only one [n_sequences, length, d_in])
       --target-tensor <name>     Tensor in the targets' files (default: as --tensor)
       --adapter <name>           GPU: a part of its name, or software
       --model-name, --hook-name, --hook-name-out, --dataset-name <text>
@@ -29,6 +30,14 @@ On this machine, without a server
       --train                    Train an SAE on fresh ones instead, and score it; --architecture, --seed and the other
                                  options of training, over the preset's; --generator_seed is the generator's
       --score <path>             Score an SAE of any format against the truth, on --tokens of them
+  capture --model <folder> --tokens <file> --hooks <name>,<name> --out <file>
+                                 Activations of a language model, in Hugging Face's layout with safetensors, for training
+      --tokens <file>            A safetensors file: input_ids [n_sequences, length], I32, U32 or I64
+      --hooks <names>            Hook points by TransformerLens' names, e.g. blocks.6.hook_resid_post
+      --out <file>               A safetensors file: F32 [n_sequences, length, width] under each hook point's name
+      --batch-size <n>           Sequences that go through the model together (default: about 4096 tokens' worth, or what fits)
+      --adapter <name>           GPU: a part of its name, or software
+  model inspect <folder>         Say what model a folder holds, whether it can be run, and its hook points
 
 Activation sets
   activations import <file>      Import a safetensors file: activations [n_tokens, d_in], F32, F16 or BF16

@@ -12,9 +12,7 @@ const maxDepth = 64;
 export async function readJsonFile(file: string): Promise<Record<string, unknown>> {
   const text = await readText(file);
   if (nestsDeeperThan(text, maxDepth)) {
-    throw new SaeFormatError(
-      `${file} nests deeper than ${maxDepth} levels; this is not an SAE's configuration.`,
-    );
+    throw new SaeFormatError(`${file} nests deeper than ${maxDepth} levels; this is not a configuration.`);
   }
   let parsed: unknown;
   try {

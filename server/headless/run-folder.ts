@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { type TrainingConfig, trainingConfigOptions } from "../../gpu/sae/config.ts";
+import { writeWholeFile } from "../artifacts/atomic-file.ts";
 import { storageError } from "../artifacts/storage-error.ts";
 import { ServiceError } from "../errors.ts";
 
@@ -161,18 +162,6 @@ async function readJson(file: string): Promise<unknown> {
 }
 
 /** Whole or not at all, and on the disk when done. Throws `StorageError`. */
-async function writeJson(file: string, value: object): Promise<void> {
-  const aside = `${file}.partial`;
-  try {
-    const handle = await open(aside, "w");
-    try {
-      await handle.writeFile(`${JSON.stringify(value, null, 2)}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(aside, file);
-  } catch (error) {
-    throw storageError(path.dirname(file), error);
-  }
+function writeJson(file: string, value: object): Promise<void> {
+  return writeWholeFile(file, (handle) => handle.writeFile(`${JSON.stringify(value, null, 2)}\n`));
 }

@@ -1,5 +1,4 @@
-import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
-import path from "node:path";
+import { writeFile } from "node:fs/promises";
 import type { GroundTruth } from "../../gpu/data/ground-truth.ts";
 import { NO_PARENT } from "../../gpu/data/hierarchy.ts";
 import { safetensorsHeader, safetensorsPieces } from "../../gpu/data/safetensors.ts";
@@ -7,7 +6,7 @@ import type { SyntheticConfig, SyntheticSource } from "../../gpu/data/synthetic.
 import { bufferUsage } from "../../gpu/device/constants.ts";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { readFloat32 } from "../../gpu/device/readback.ts";
-import { storageError } from "../artifacts/storage-error.ts";
+import { writeWholeFile } from "../artifacts/atomic-file.ts";
 
 /** Rows drawn and written at a time. */
 const rowsTogether = 1_024;
@@ -47,29 +46,23 @@ export async function writeSamples(options: {
 }): Promise<SampleFiles> {
   const { source, tokens, out, dataset } = options;
   const files = sampleFiles(out);
-  const partial = `${out}.partial`;
-  const folder = path.dirname(path.resolve(out));
-  try {
-    await mkdir(folder, { recursive: true });
-    const truth = await source.prepare(options.gpu);
-    const file = await open(partial, "w");
-    try {
-      const metadata = { dataset_name: dataset, hook_name: "synthetic" };
-      const shape = [tokens, source.d_in];
-      await file.writeFile(safetensorsHeader([{ name: "activations", shape, dtype: "F32" }], metadata));
+  const shape = [tokens, source.d_in];
+  const header = safetensorsHeader([{ name: "activations", shape, dtype: "F32" }], {
+    dataset_name: dataset,
+    hook_name: "synthetic",
+  });
+  await writeWholeFile(
+    out,
+    async (file) => {
+      const truth = await source.prepare(options.gpu);
+      await file.writeFile(header);
       for await (const rows of samples(options)) await file.writeFile(rows);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await writeFile(files.truth, Buffer.concat(truthPieces(source.config, truth)));
-    await writeFile(files.config, `${JSON.stringify(source.config, null, 2)}\n`);
-    await rename(partial, out);
-    return files;
-  } catch (error) {
-    await rm(partial, { force: true }).catch(() => undefined);
-    throw storageError(folder, error);
-  }
+      await writeFile(files.truth, Buffer.concat(truthPieces(source.config, truth)));
+      await writeFile(files.config, `${JSON.stringify(source.config, null, 2)}\n`);
+    },
+    header.byteLength + 4 * tokens * source.d_in,
+  );
+  return files;
 }
 
 async function* samples({

@@ -3,7 +3,9 @@ import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { StateTensor } from "../../gpu/sae/sae.ts";
 import type { TrainerState } from "../../gpu/sae/trainer.ts";
 import packageJson from "../../package.json" with { type: "json" };
+import { hookNameOf } from "../artifacts/activation-tensor.ts";
 import { type Fault, InvalidInputError } from "../errors.ts";
+import type { Activations } from "./activations.ts";
 import { readInitialWeights } from "./initial-weights.ts";
 import { newestSavedStep, resumePlace } from "./resume.ts";
 import {
@@ -286,13 +288,16 @@ function recordOf(locations: DataLocations, data: HookPointIdentity[]) {
 /** Given names, else those that the files say of themselves. */
 function metadataOf(given: GivenMetadata, { inputs, target }: TrainingData): RunRecord["metadata"] {
   const input = inputs[0]?.files[0]?.metadata;
-  const output = target?.files[0]?.metadata;
-  const hookNames = inputs.map((one) => one.files[0]?.metadata.get("hook_name"));
+  const hookName = (of: Activations | null | undefined) => {
+    const file = of?.files[0];
+    return file && hookNameOf(file.metadata, file.tensor.info.name);
+  };
+  const hookNames = inputs.map(hookName);
   return {
     model_name: given.model_name ?? input?.get("model_name") ?? input?.get("model") ?? null,
     hook_name:
       given.hook_name ?? (hookNames.every((name) => name !== undefined) ? hookNames.join(",") : null),
-    hook_name_out: given.hook_name_out ?? output?.get("hook_name") ?? null,
+    hook_name_out: given.hook_name_out ?? hookName(target) ?? null,
     dataset_name: given.dataset_name ?? input?.get("dataset_name") ?? input?.get("dataset") ?? null,
   };
 }

@@ -154,6 +154,22 @@ describe("importing", () => {
     await expect(run(await safetensors([wrong]))).rejects.toThrow('"activations" is I32 [1, 2]');
     await expect(run(await safetensors([f32([0, 2], [])]))).rejects.toThrow("there must be a token");
   });
+
+  it("takes the sequences of a three-dimensional tensor one after another", async () => {
+    const sequences = f32(
+      [2, 3, 2],
+      Array.from({ length: 12 }, (_, index) => index),
+      "blocks.0.hook_resid_post",
+    );
+    expect(await run(await safetensors([sequences, f32([2, 1, 1, 1], [0, 0], "other")]))).toMatchObject({
+      n_tokens: 6,
+      d_in: 2,
+      source_tensor: "blocks.0.hook_resid_post",
+    });
+    const set = await openActivationSet(path.join(home, "sets", "1"));
+    expect([...(await set.read(2, 2))]).toEqual([4, 5, 6, 7]);
+    await set.close();
+  });
 });
 
 describe("what cannot be imported leaves nothing behind", () => {

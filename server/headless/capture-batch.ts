@@ -1,0 +1,50 @@
+import { BufferTooLargeError } from "../../gpu/device/errors.ts";
+import type { Capabilities } from "../../gpu/device/gpu.ts";
+import type { ByteLedger } from "../../gpu/device/ledger.ts";
+import { plannedBytes } from "../../gpu/lm/language-model.ts";
+import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
+
+/** Tokens that go through a model together where nobody says how many. */
+const tokensTogether = 4_096;
+
+/** What a GPU has room for. */
+export interface Room {
+  capabilities: Capabilities;
+  ledger: Pick<ByteLedger, "budget" | "used">;
+}
+
+/** What goes through a model. */
+export interface Passes {
+  spec: ModelSpec;
+  /** Names of the hook points that are kept. */
+  hooks: readonly string[];
+  /** Of all sequences. */
+  n_sequences: number;
+  /** Tokens of each. */
+  length: number;
+}
+
+/**
+ * Sequences that go through the model together: about 4,096 tokens' worth, or as many as the GPU has room for. It is 1
+ * where not even that fits; opening the model says so then.
+ */
+export function sequencesTogether(gpu: Room, { spec, hooks, n_sequences, length }: Passes): number {
+  let together = Math.min(n_sequences, Math.max(1, Math.floor(tokensTogether / length)));
+  while (together > 1 && !fits(gpu, spec, { hooks, n_sequences: together, length })) {
+    together = Math.floor(together / 2);
+  }
+  return together;
+}
+
+function fits(
+  { capabilities, ledger }: Room,
+  spec: ModelSpec,
+  size: Parameters<typeof plannedBytes>[2],
+): boolean {
+  try {
+    return plannedBytes(spec, capabilities, size) <= ledger.budget - ledger.used;
+  } catch (error) {
+    if (error instanceof BufferTooLargeError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,71 @@
+import { type Fault, InvalidInputError } from "../errors.ts";
+
+export const captureOptions = ["model", "tokens", "hooks", "out", "batch-size", "adapter"] as const;
+type CaptureOption = (typeof captureOptions)[number];
+
+export interface CaptureRequest {
+  /** Folder of the model. */
+  model: string;
+  /** File of token ids. */
+  tokens: string;
+  /** Names of hook points, in the order that they are to be written in; there is one, and none is there twice. */
+  hooks: string[];
+  /** File to write. */
+  out: string;
+  /** Sequences that go through the model together; null: as many as suit their length. */
+  batch_size: number | null;
+  adapter: string | null;
+}
+
+const needed: readonly { option: CaptureOption; message: string }[] = [
+  { option: "model", message: "Give the folder of a model, with its config.json and model.safetensors." },
+  {
+    option: "tokens",
+    message: "Give a safetensors file of token ids, with a tensor input_ids [n_sequences, length].",
+  },
+  {
+    option: "hooks",
+    message: "Name the hook points to keep, with commas between them: blocks.6.hook_resid_post.",
+  },
+  { option: "out", message: "Give the safetensors file to write." },
+];
+
+/** A command line of `capture`, checked. Throws `InvalidInputError` with everything that is wrong. */
+export function captureRequest(options: ReadonlyMap<string, readonly string[]>): CaptureRequest {
+  const last = (name: CaptureOption) => options.get(name)?.at(-1) ?? null;
+  const faults: Fault[] = needed
+    .filter(({ option }) => (last(option) ?? "").trim() === "")
+    .map(({ option, message }) => ({ path: `--${option}`, message }));
+  // --hooks a --hooks b is --hooks a,b.
+  const hooks = (options.get("hooks") ?? [])
+    .flatMap((list) => list.split(","))
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+  for (const name of new Set(hooks.filter((one, index) => hooks.indexOf(one) !== index))) {
+    faults.push({ path: "--hooks", message: `${name} is named more than once; name it once.` });
+  }
+  if (hooks.length === 0 && faults.every((fault) => fault.path !== "--hooks")) {
+    faults.push({ path: "--hooks", message: "It names no hook point; name one." });
+  }
+  const batch_size = batchSize(last("batch-size"), faults);
+  if (faults.length > 0) throw new InvalidInputError(faults);
+  return {
+    model: last("model") ?? "",
+    tokens: last("tokens") ?? "",
+    hooks,
+    out: last("out") ?? "",
+    batch_size,
+    adapter: last("adapter"),
+  };
+}
+
+function batchSize(given: string | null, faults: Fault[]): number | null {
+  if (given === null) return null;
+  const count = Number(given);
+  if (Number.isSafeInteger(count) && count > 0) return count;
+  faults.push({
+    path: "--batch-size",
+    message: `It is the number of sequences that go through the model together, a whole number above 0, not ${given}.`,
+  });
+  return null;
+}

@@ -1,5 +1,9 @@
+import type { Gpu } from "../../gpu/device/gpu.ts";
+import { describeModel } from "../../gpu/lm/families/index.ts";
+import { type LanguageModel, openLanguageModel } from "../../gpu/lm/language-model.ts";
 import type { WeightSource } from "../../gpu/lm/weights.ts";
 import type { HuggingFaceModel } from "../reference/lm/hugging-face.ts";
+import { shakespeareModel } from "../reference/lm/shakespeare.ts";
 
 /** A model's tensors in memory, as `openLanguageModel` reads them. */
 export function weightsOf({ tensors }: HuggingFaceModel): WeightSource {
@@ -29,4 +33,25 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
     size += expected[i]! ** 2;
   }
   return Math.sqrt(difference / size);
+}
+
+/** Tokens of a context of the trained model. */
+export const shakespeareLength = 128;
+
+/** The trained GPT-2, for hook points, or for logits where there are none. */
+export async function openShakespeare(
+  gpu: Gpu,
+  hooks: string[],
+  n_sequences: number,
+): Promise<LanguageModel> {
+  const model = await shakespeareModel();
+  return openLanguageModel({
+    gpu,
+    spec: describeModel(model.config),
+    weights: weightsOf(model),
+    hooks,
+    n_sequences,
+    length: shakespeareLength,
+    logits: hooks.length === 0,
+  });
 }

@@ -34,7 +34,7 @@ describe("the API on loopback", () => {
     expect(run).toMatchObject({
       name: "through the API",
       hook_name: "synthetic",
-      config: { k: 4, lr: 3e-4 },
+      config: { k: 4, lr: null },
     });
     expect((await api.runs.list.query({ text: "through" })).items.map((item) => item.id)).toEqual([id]);
     expect(await api.runs.metrics.query({ id })).toEqual({ rows: [] });

@@ -132,7 +132,7 @@ const recipes: Record<PresetName, Recipe> = {
       metrics_every_steps: 100,
     },
     own: {
-      standard: { target_l0: 26 },
+      standard: { target_l0: 21 },
       gated: { target_l0: 12 },
       jumprelu: { target_l0: 12 },
       topk: { k: 12 },

@@ -1,4 +1,3 @@
-import { closest, distance } from "fastest-levenshtein";
 import type { Layout } from "./layout.ts";
 import { plain, width } from "./layout.ts";
 import { type ModelSpec, quoted } from "./model-spec.ts";
@@ -66,35 +65,21 @@ export function hookPoints(spec: ModelSpec): HookPoint[] {
 export class UnknownHookError extends Error {
   override readonly name = "UnknownHookError";
   readonly hook: string;
-  /** The name that was probably meant; null: none is near. */
-  readonly nearest: string | null;
 
-  constructor(hook: string, nearest: string | null, spec: ModelSpec) {
-    const meant = nearest === null ? "" : ` Did you mean ${nearest}?`;
+  constructor(hook: string, spec: ModelSpec) {
     super(
-      `The model has no hook point ${quoted(hook)}.${meant} There are hook_embed and blocks.0 to ` +
+      `The model has no hook point ${quoted(hook)}. There are hook_embed and blocks.0 to ` +
         `blocks.${spec.n_layers - 1}, each with ${blockLayouts(spec)
           .map(([name]) => name)
           .join(", ")}.`,
     );
     this.hook = hook;
-    this.nearest = nearest;
   }
 }
 
-/** Letters of a name beyond which no nearest one is looked for. */
-const longestName = 100;
-
-/** @throws UnknownHookError with the nearest right name. */
+/** @throws UnknownHookError */
 export function requireHookPoint(spec: ModelSpec, name: string): HookPoint {
-  const layouts = hookLayouts(spec);
-  const layout = layouts.get(name);
-  if (layout !== undefined) return { name, width: width(layout) };
-  throw new UnknownHookError(name, nearestName(name, [...layouts.keys()]), spec);
-}
-
-function nearestName(name: string, names: readonly string[]): string | null {
-  if (name.length > longestName) return null;
-  const nearest = closest(name, names);
-  return distance(name, nearest) <= Math.max(2, Math.floor(name.length / 3)) ? nearest : null;
+  const layout = hookLayouts(spec).get(name);
+  if (layout === undefined) throw new UnknownHookError(name, spec);
+  return { name, width: width(layout) };
 }

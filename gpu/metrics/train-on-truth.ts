@@ -1,6 +1,7 @@
 import type { SyntheticSource } from "../data/synthetic.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { TrainingConfig } from "../sae/config.ts";
+import { DivergedError } from "../sae/errors.ts";
 import type { Sae } from "../sae/sae.ts";
 import type { StepMetrics } from "../sae/trainer.ts";
 import { createTrainerGroup, type GroupMember, type TrainerGroup } from "../sae/trainer-group.ts";
@@ -51,7 +52,7 @@ export async function trainOnTruth(options: TruthTraining): Promise<TruthPass> {
     const seconds = (performance.now() - startedAt) / 1_000;
     const outcomes: (TruthOutcome | Error)[] = [];
     for (const { config, trainer, failure } of group.members) {
-      outcomes.push(failure ?? (await outcomeOf(config, trainer)));
+      outcomes.push(failure ?? (await outcomeOf(config, trainer).catch(divergence)));
     }
     return { outcomes, steps: group.totalSteps, seconds };
   } finally {
@@ -64,6 +65,12 @@ export async function trainOnTruth(options: TruthTraining): Promise<TruthPass> {
     const scored = { gpu, source, sae, ...(tokens === undefined ? {} : { tokens }) };
     return { sae, feature_frequency, recovery: await evaluateRecovery(scored) };
   }
+}
+
+/** What was learned may turn out not to be finite only now; that is one SAE's failure, not the pass's. */
+function divergence(error: unknown): DivergedError {
+  if (error instanceof DivergedError) return error;
+  throw error;
 }
 
 async function trainAll(group: TrainerGroup, { signal, onMetrics }: TruthTraining): Promise<void> {

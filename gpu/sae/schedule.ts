@@ -33,8 +33,7 @@ export function learningRate(config: TrainingConfig, step: number): number {
 
 /**
  * lr as given, or 2·10⁻⁴ · √(16,384 / d_sae), 10⁻³ at most. The law is dictionary_learning's for TopK, after arXiv
- * 2406.04093, section 3; with 256 features in 96 dimensions gated recovers more by it than with 3·10⁻⁴
- * (MCC 0.73 instead of 0.61 after 5 million tokens).
+ * 2406.04093, section 3; docs/recovery.md has what comes of it.
  */
 export function peakLearningRate({ lr, d_sae }: Pick<TrainingConfig, "lr" | "d_sae">): number {
   return lr ?? Math.min(1e-3, 2e-4 * Math.sqrt(16_384 / d_sae));

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
-import { type HookPoint, requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
+import { type HookPoint, hookPoints, requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
 import { type LanguageModel, openLanguageModel } from "../../gpu/lm/language-model.ts";
 import { ModelWeightsError } from "../../gpu/lm/load-weights.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
@@ -16,6 +16,7 @@ import { sequencesTogether } from "./capture-batch.ts";
 import { type CaptureRequest, captureRequest } from "./capture-request.ts";
 import { exitCode } from "./exit-code.ts";
 import { Interruption } from "./interruption.ts";
+import { nearest } from "./nearest.ts";
 import { Progress } from "./progress.ts";
 
 /** All that a capture needs and that has been checked. */
@@ -108,7 +109,10 @@ function chosenHookPoints(spec: ModelSpec, names: readonly string[]): HookPoint[
       hooks.push(requireHookPoint(spec, name));
     } catch (error) {
       if (!(error instanceof UnknownHookError)) throw error;
-      faults.push({ path: "--hooks", message: error.message });
+      const all = hookPoints(spec).map((hook) => hook.name);
+      const meant = nearest(name, all);
+      const question = meant === null ? "" : ` Did you mean ${meant}?`;
+      faults.push({ path: "--hooks", message: `${error.message}${question}` });
     }
   }
   if (faults.length > 0) throw new InvalidInputError(faults);

@@ -403,16 +403,13 @@ describe("hook points", () => {
   });
 
   test.each([
-    ["blocks.3.hook_resid_pst", "blocks.3.hook_resid_post"],
-    ["blocks.3.hook_resid_posts", "blocks.3.hook_resid_post"],
-    ["hook_embedd", "hook_embed"],
-    ["blocks.3.mlp.hook_pst", "blocks.3.mlp.hook_post"],
-    ["blocks.16.hook_resid_post", /^blocks\.1\d?\.hook_resid_post$/],
-    ["x", null],
-    ["", null],
-    ["y".repeat(2 ** 20), null],
-    ["__proto__", null],
-  ])("%s is refused with the nearest name", (name, nearest) => {
+    "blocks.3.hook_resid_pst",
+    "blocks.16.hook_resid_post",
+    "x",
+    "",
+    "y".repeat(2 ** 20),
+    "__proto__",
+  ])("%s is refused in words", (name) => {
     const spec: ModelSpec = describeModel(llama32);
     let thrown: unknown;
     try {
@@ -422,9 +419,10 @@ describe("hook points", () => {
     }
     expect(thrown).toBeInstanceOf(UnknownHookError);
     const error = thrown as UnknownHookError;
-    if (nearest instanceof RegExp) expect(error.nearest).toMatch(nearest);
-    else expect(error.nearest).toBe(nearest);
-    if (error.nearest !== null) expect(error.message).toContain(`Did you mean ${error.nearest}?`);
+    expect(error.hook).toBe(name);
+    expect(error.message).toContain(
+      "There are hook_embed and blocks.0 to blocks.15, each with hook_resid_pre",
+    );
     expect(error.message.length).toBeLessThan(500);
   });
 });

@@ -318,7 +318,7 @@ describe("opening", () => {
     }
     await expect(open({ hooks: ["blocks.2.hook_resid_pre"] })).rejects.toThrow(UnknownHookError);
     await expect(open({ hooks: ["blocks.1.hook_resid_pos"] })).rejects.toThrow(
-      /Did you mean blocks\.1\.hook_resid_post\?/,
+      /no hook point "blocks\.1\.hook_resid_pos".*hook_resid_post/,
     );
   });
 });

@@ -4,6 +4,7 @@ import { failAbandonedImports } from "./activations/import.ts";
 import { type Background, createBackground } from "./background.ts";
 import { accessToken, type Environment, environment } from "./environment.ts";
 import { ServiceError } from "./errors.ts";
+import { type Monitor, startMonitor } from "./monitor/monitor.ts";
 import { openQueue, type RunQueue } from "./queue.ts";
 import { sweepTrash } from "./runs/delete.ts";
 import { startReaper } from "./runs/reaper.ts";
@@ -22,6 +23,7 @@ export interface Services {
   queue: RunQueue;
   signals: RunSignals;
   background: Background;
+  monitor: Monitor;
   close(): Promise<void>;
 }
 
@@ -50,6 +52,7 @@ export async function openServices(env: Environment): Promise<Services> {
       onError: reportError,
     });
     const background = createBackground(reportError);
+    const monitor = startMonitor(env.home);
     return {
       env,
       token: accessToken(env),
@@ -58,7 +61,9 @@ export async function openServices(env: Environment): Promise<Services> {
       queue,
       signals,
       background,
+      monitor,
       async close() {
+        monitor.close();
         await background.close();
         await reaper.stop();
         await signals.close();

@@ -3,6 +3,7 @@ import { deleteActivationSet, deleteSetInput } from "../activations/delete.ts";
 import { importActivationSet, importInput } from "../activations/import.ts";
 import { getActivationSet, getSetInput, listActivationSets, listSetsInput } from "../activations/list.ts";
 import { ServiceError } from "../errors.ts";
+import { machineInput, machineReadings } from "../monitor/machine.ts";
 import { checkRun, createInput } from "../runs/check.ts";
 import { controlInput, controlRun } from "../runs/control.ts";
 import { createRun } from "../runs/create.ts";
@@ -92,6 +93,9 @@ const saesRouter = router({
 
 const systemRouter = router({
   status: procedure.query(({ ctx }) => systemStatus(ctx.services)),
+  machine: procedure
+    .input(machineInput)
+    .query(({ ctx, input }) => machineReadings(ctx.services.monitor, input)),
 });
 
 export const appRouter = router({

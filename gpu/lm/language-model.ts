@@ -6,7 +6,7 @@ import { packStep } from "../kernels/step.ts";
 import { UniformArena } from "../kernels/uniforms.ts";
 import { type Allocation, type ForwardPlan, type ForwardSize, own, planForward } from "./allocation.ts";
 import { familyWeights } from "./families/index.ts";
-import { pitch, plain, unpad } from "./layout.ts";
+import { type Layout, pitch, plain, unpad } from "./layout.ts";
 import { drained, findWeight, uploadWeight } from "./load-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { type HeadPiece, type PlannedOps, planOps, type Step } from "./plan-ops.ts";
@@ -24,6 +24,12 @@ export interface LanguageModelOptions extends ForwardSize {
 
 /** Steps of one submit, so that a large model's pass is no single long one for the driver. */
 const stepsPerSubmit = 64;
+
+/** What lies at a hook point: f32 [rows, pitch(layout)]. */
+export interface ResidentActivations {
+  buffer: GPUBuffer;
+  layout: Layout;
+}
 
 /** A pass met a number that is not finite, so what it gave is worthless. */
 export class NonFiniteModelError extends Error {
@@ -142,6 +148,38 @@ export class LanguageModel {
     });
   }
 
+  /** Most tokens of a call. */
+  get rows(): number {
+    return this.#plan.rows;
+  }
+
+  /** Where activations lie after a pass, by hook point. */
+  residents(): Map<string, ResidentActivations> {
+    const { hooks, activations } = this.#plan.program;
+    return new Map(
+      Array.from(hooks, ([hook, name]) => [
+        hook,
+        { buffer: this.#buffers.get(name), layout: activations.get(name)! },
+      ]),
+    );
+  }
+
+  /**
+   * Passes over several calls' tokens whose activations stay on the GPU, at `residents()`.
+   * @param use After each pass, submits what reads them.
+   * @throws as `forward`; what was read of a pass that was not finite is worthless then.
+   */
+  resident(calls: readonly Uint32Array[], use: (call: number) => void): Promise<void> {
+    return this.#inTurn(async () => {
+      const sizes = calls.map((input_ids) => this.#check(input_ids));
+      for (const [call, input_ids] of calls.entries()) {
+        this.#runBody(input_ids, sizes[call]!, call === 0);
+        use(call);
+      }
+      await this.#checkFinite();
+    });
+  }
+
   /**
    * The logits, soft caps applied, f32 [n, length, d_vocab]; piece by piece, so that the GPU never holds all of them.
    * The model must have been opened with `logits`. @throws what `forward` throws.
@@ -246,8 +284,8 @@ export class LanguageModel {
     return this.#ops.head;
   }
 
-  /** Submits the pass up to the last hook point, or to the final norm. */
-  #runBody(input_ids: Uint32Array, rows: number): void {
+  /** Submits the pass up to the last hook point, or to the final norm. @param first Forgets what was not finite before. */
+  #runBody(input_ids: Uint32Array, rows: number, first = true): void {
     const { queue } = this.#gpu.device;
     queue.writeBuffer(this.#buffers.get(own.ids), 0, new Uint32Array(input_ids));
     queue.writeBuffer(
@@ -264,7 +302,7 @@ export class LanguageModel {
       }),
     );
     const encoder = this.#gpu.device.createCommandEncoder({ label: "language model" });
-    encoder.clearBuffer(this.#buffers.get(own.counters));
+    if (first) encoder.clearBuffer(this.#buffers.get(own.counters));
     queue.submit([encoder.finish()]);
     this.#submit(this.#ops.body, rows);
   }

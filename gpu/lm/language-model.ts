@@ -341,8 +341,8 @@ export class LanguageModel {
     );
   }
 
-  /** @param first position of the first row. */
-  #submit(steps: readonly Step[], rows: number, first = 0): void {
+  /** @param position of the first row. */
+  #submit(steps: readonly Step[], rows: number, position = 0): void {
     for (let first = 0; first < steps.length; first += stepsPerSubmit) {
       const encoder = this.#gpu.device.createCommandEncoder({ label: "language model" });
       let pass: GPUComputePassEncoder | null = null;
@@ -355,7 +355,7 @@ export class LanguageModel {
           pass = null;
           const { from, to, rowBytes, which } = step;
           const [source, count] = which === "last" ? [rows - 1, 1] : [0, rows];
-          const destination = which === "positions" ? first : 0;
+          const destination = which === "positions" ? position : 0;
           encoder.copyBufferToBuffer(from, source * rowBytes, to, destination * rowBytes, count * rowBytes);
         }
       }

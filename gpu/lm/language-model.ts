@@ -9,8 +9,8 @@ import { familyWeights } from "./families/index.ts";
 import { pitch, plain, unpad } from "./layout.ts";
 import { drained, findWeight, uploadWeight } from "./load-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
-import { scalesOf, storedAs } from "./precision.ts";
 import { type HeadPiece, type PlannedOps, planOps, type Step } from "./plan-ops.ts";
+import { scalesOf, storedAs } from "./precision.ts";
 import { logitsPiece } from "./program.ts";
 import { rotaryTable } from "./rotary-table.ts";
 import type { WeightSource } from "./weights.ts";
@@ -240,7 +240,9 @@ export class LanguageModel {
         );
       }
       if (!Number.isInteger(first) || first < 0 || first > this.#kept) {
-        throw new RangeError(`Tokens follow one of the ${this.#kept} positions so far, not position ${first}.`);
+        throw new RangeError(
+          `Tokens follow one of the ${this.#kept} positions so far, not position ${first}.`,
+        );
       }
       this.#checkIds(ids, ids.length);
       const most = this.#plan.rows;

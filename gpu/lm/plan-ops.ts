@@ -49,8 +49,7 @@ export async function planOps(
     if (op.kind === "logits") planned.head.push(await planner.logits(op));
     else if (op.kind === "copy" || op.kind === "keep" || op.kind === "last") {
       planned.body.push(planner.copy(op));
-    }
-    else planned.body.push({ dispatch: await planner.kernel(op) });
+    } else planned.body.push({ dispatch: await planner.kernel(op) });
   }
   return planned;
 }

@@ -35,6 +35,7 @@ On this machine, without a server
       --tokens <file>            A safetensors file: input_ids [n_sequences, length], I32, U32 or I64
       --hooks <names>            Hook points by TransformerLens' names, e.g. blocks.6.hook_resid_post
       --out <file>               A safetensors file: F32 [n_sequences, length, width] under each hook point's name
+      --precision <p>            Of the model's weights: f32, f16 or int8 (default: f32)
       --batch-size <n>           Sequences that go through the model together (default: about 4096 tokens' worth, or what fits)
       --adapter <name>           GPU: a part of its name, or software
   model inspect <folder>         Say what model a folder holds, whether it can be run, and its hook points

@@ -3,8 +3,9 @@ import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
 import { type HookPoint, hookPoints, requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
 import { type LanguageModel, openLanguageModel } from "../../gpu/lm/language-model.ts";
-import { ModelWeightsError } from "../../gpu/lm/load-weights.ts";
+import { ModelWeightsError, WeightRangeError } from "../../gpu/lm/load-weights.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { writeSlicedSafetensors } from "../artifacts/sliced-safetensors.ts";
 import type { LocalInvocation } from "../cli/commands.ts";
@@ -28,6 +29,7 @@ interface CapturePlan {
   out: string;
   /** Sequences that go through the model together. */
   together: number;
+  precision: Precision;
 }
 
 /** What a capture left. */
@@ -74,7 +76,7 @@ async function planned<T>(
   note: (line: string) => void,
   work: (plan: CapturePlan) => Promise<T>,
 ): Promise<T> {
-  const { out } = request;
+  const { out, precision } = request;
   const model = await openModelFolder(request.model);
   try {
     const { spec } = model;
@@ -86,9 +88,9 @@ async function planned<T>(
       const gpu = await openGpu(request.adapter === null ? {} : { adapter: request.adapter });
       try {
         const { n_sequences, length } = tokens;
-        const passes = { spec, hooks: hooks.map(({ name }) => name), n_sequences, length };
+        const passes = { spec, hooks: hooks.map(({ name }) => name), n_sequences, length, precision };
         const together = Math.min(n_sequences, request.batch_size ?? sequencesTogether(gpu, passes));
-        return await work({ gpu, model, tokens, hooks, out, together });
+        return await work({ gpu, model, tokens, hooks, out, together, precision });
       } finally {
         gpu.close();
       }
@@ -164,7 +166,7 @@ async function write(
 
 /** Throws `ModelFolderError` where the files lack weights, and the reason of `signal`. */
 async function loaded(
-  { gpu, model, tokens, hooks, together }: CapturePlan,
+  { gpu, model, tokens, hooks, together, precision }: CapturePlan,
   signal: AbortSignal,
 ): Promise<LanguageModel> {
   const { name, spec, weights } = model;
@@ -183,8 +185,12 @@ async function loaded(
       hooks: hooks.map((hook) => hook.name),
       n_sequences: together,
       length: tokens.length,
+      precision,
     });
   } catch (error) {
+    if (error instanceof WeightRangeError) {
+      throw new InvalidInputError([{ path: "--precision", message: error.message }]);
+    }
     if (!(error instanceof ModelWeightsError)) throw error;
     throw new ModelFolderError(
       `${name}: ${error.message} Copy or download the model again, config.json and weights together.`,

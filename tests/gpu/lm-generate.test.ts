@@ -7,6 +7,7 @@ import { type LanguageModel, openLanguageModel, plannedBytes } from "../../gpu/l
 import type { Precision } from "../../gpu/lm/precision.ts";
 import { likeliest } from "../../gpu/lm/sampling.ts";
 import { randomModel, randomTokens } from "../reference/lm/random-model.ts";
+import { shakespeareMissing } from "../reference/lm/shakespeare.ts";
 import { forward } from "../reference/lm/transformer.ts";
 import { variantLength, variants } from "../reference/lm/variants.ts";
 import { asHardware, withCapabilities } from "./kernel-bench.ts";
@@ -109,7 +110,8 @@ describe.each([
   });
 });
 
-test("the trained model goes on as its whole pass would, from a prompt of many tokens", async () => {
+test("the trained model goes on as its whole pass would, from a prompt of many tokens", async ({ skip }) => {
+  if (shakespeareMissing !== null) skip(shakespeareMissing);
   const whole = await openShakespeare(gpu, [], 1);
   const cached = await openShakespeare(gpu, [], 1, true);
   const prompt = randomTokens({ vocab_size: 1024 }, 100, 5);

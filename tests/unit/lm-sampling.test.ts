@@ -74,26 +74,29 @@ describe("drawing", () => {
     expect(likeliest(Float32Array.of(-5))).toBe(0);
   });
 
-  test.each([{}, { temperature: 0.7 }, { top_k: 3 }, { top_p: 0.8 }, { temperature: 1.5, top_k: 4, top_p: 0.9 }])(
-    "tokens come as often as they should: %o",
-    (options) => {
-      const random = new RandomStream(9);
-      const draws = 20_000;
-      const counts = new Map<number, number>();
-      for (let i = 0; i < draws; i++) {
-        const id = sample(logits, options, random);
-        counts.set(id, (counts.get(id) ?? 0) + 1);
-      }
-      const { ids, probabilities } = candidates(logits, options);
-      expect([...counts.keys()].every((id) => ids.includes(id))).toBe(true);
-      ids.forEach((id, i) => {
-        const p = probabilities[i]!;
-        // Five standard deviations.
-        const bound = 5 * Math.sqrt((p * (1 - p)) / draws) + 1e-9;
-        expect(Math.abs((counts.get(id) ?? 0) / draws - p), `token ${id}`).toBeLessThan(bound);
-      });
-    },
-  );
+  test.each([
+    {},
+    { temperature: 0.7 },
+    { top_k: 3 },
+    { top_p: 0.8 },
+    { temperature: 1.5, top_k: 4, top_p: 0.9 },
+  ])("tokens come as often as they should: %o", (options) => {
+    const random = new RandomStream(9);
+    const draws = 20_000;
+    const counts = new Map<number, number>();
+    for (let i = 0; i < draws; i++) {
+      const id = sample(logits, options, random);
+      counts.set(id, (counts.get(id) ?? 0) + 1);
+    }
+    const { ids, probabilities } = candidates(logits, options);
+    expect([...counts.keys()].every((id) => ids.includes(id))).toBe(true);
+    ids.forEach((id, i) => {
+      const p = probabilities[i]!;
+      // Five standard deviations.
+      const bound = 5 * Math.sqrt((p * (1 - p)) / draws) + 1e-9;
+      expect(Math.abs((counts.get(id) ?? 0) / draws - p), `token ${id}`).toBeLessThan(bound);
+    });
+  });
 
   test("a token without a chance never comes, not even at the ends of what is drawn", () => {
     const ends = [0, 1 - 2 ** -32].map((value) => ({ uniform: () => value }) as RandomStream);

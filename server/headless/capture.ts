@@ -2,8 +2,6 @@ import { existsSync } from "node:fs";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
 import { type HookPoint, hookPoints, requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
-import { type LanguageModel, openLanguageModel } from "../../gpu/lm/language-model.ts";
-import { ModelWeightsError, WeightRangeError } from "../../gpu/lm/load-weights.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
 import type { Precision } from "../../gpu/lm/precision.ts";
 import packageJson from "../../package.json" with { type: "json" };
@@ -11,7 +9,8 @@ import { writeSlicedSafetensors } from "../artifacts/sliced-safetensors.ts";
 import type { LocalInvocation } from "../cli/commands.ts";
 import { bytes, duration } from "../cli/format.ts";
 import { ConflictError, type Fault, InvalidInputError } from "../errors.ts";
-import { type ModelFolder, ModelFolderError, openModelFolder } from "../models/model-folder.ts";
+import { loadModel } from "../models/load-model.ts";
+import { type ModelFolder, openModelFolder } from "../models/model-folder.ts";
 import { checkTokens, openTokenFile, type TokenFile } from "../models/token-file.ts";
 import { sequencesTogether } from "./capture-batch.ts";
 import { type CaptureRequest, captureRequest } from "./capture-request.ts";
@@ -132,7 +131,17 @@ async function write(
   let seconds = 0;
   // The model is loaded within, so that a disk without the room is told of before.
   const written = await writeSlicedSafetensors(out, shapes, metadataOf(plan), async (writeSlice) => {
-    const language = await loaded(plan, signal);
+    const language = await loadModel(
+      model,
+      {
+        gpu,
+        hooks: hooks.map(({ name }) => name),
+        n_sequences: plan.together,
+        length,
+        precision: plan.precision,
+      },
+      signal,
+    );
     const progress = begin(n_sequences * length);
     const began = performance.now();
     try {
@@ -162,41 +171,6 @@ async function write(
     tokens_per_second: (n_sequences * length) / seconds,
     adapter: gpu.capabilities.adapter,
   };
-}
-
-/** Throws `ModelFolderError` where the files lack weights, and the reason of `signal`. */
-async function loaded(
-  { gpu, model, tokens, hooks, together, precision }: CapturePlan,
-  signal: AbortSignal,
-): Promise<LanguageModel> {
-  const { name, spec, weights } = model;
-  try {
-    return await openLanguageModel({
-      gpu,
-      spec,
-      weights: {
-        ...weights,
-        // A large model takes a while to load, which may be called off too.
-        rows(...slice) {
-          signal.throwIfAborted();
-          return weights.rows(...slice);
-        },
-      },
-      hooks: hooks.map((hook) => hook.name),
-      n_sequences: together,
-      length: tokens.length,
-      precision,
-    });
-  } catch (error) {
-    if (error instanceof WeightRangeError) {
-      throw new InvalidInputError([{ path: "--precision", message: error.message }]);
-    }
-    if (!(error instanceof ModelWeightsError)) throw error;
-    throw new ModelFolderError(
-      `${name}: ${error.message} Copy or download the model again, config.json and weights together.`,
-      error,
-    );
-  }
 }
 
 /** What an import and a training run take their names from. */

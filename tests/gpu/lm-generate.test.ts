@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
@@ -7,11 +10,13 @@ import { type LanguageModel, openLanguageModel, plannedBytes } from "../../gpu/l
 import type { Precision } from "../../gpu/lm/precision.ts";
 import { likeliest } from "../../gpu/lm/sampling.ts";
 import { randomModel, randomTokens } from "../reference/lm/random-model.ts";
-import { shakespeareMissing } from "../reference/lm/shakespeare.ts";
+import { shakespeareFolder, shakespeareMissing } from "../reference/lm/shakespeare.ts";
 import { forward } from "../reference/lm/transformer.ts";
 import { variantLength, variants } from "../reference/lm/variants.ts";
+import { facet } from "./facet-command.ts";
 import { asHardware, withCapabilities } from "./kernel-bench.ts";
 import { openShakespeare, relativeError, shakespeareLength, weightsOf } from "./lm-models.ts";
+import { writeModelFolder } from "./model-folders.ts";
 
 const tolerance = 2e-5;
 
@@ -239,5 +244,104 @@ describe("calls", () => {
     );
     expect(own.ledger.peak).toBe(planned);
     own.close();
+  });
+});
+
+describe("facet model generate", () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), "facet-generate-"));
+    await writeModelFolder(folder, named("gpt2"));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  const run = (...options: string[]) => facet("model", "generate", "--model", folder, ...options);
+  const idsOf = ({ out }: { out: string }) => (JSON.parse(out) as { ids: number[] }).ids;
+
+  test("goes on with token ids, greedily or by seed", async () => {
+    const model = named("gpt2");
+    const expected = await using(model, {}, (lm) =>
+      generate({ model: lm, prompt: [3, 1, 4], max_new_tokens: 6, temperature: 0 }),
+    );
+    const greedy = ["--tokens", "3, 1,4", "--max-new-tokens", "6", "--temperature", "0"];
+    const said = await run(...greedy);
+    expect(said.code, said.err).toBe(0);
+    expect(said.out).toBe(expected.ids.join(","));
+    expect(said.err).toMatch(/^6 tokens, .* tokens\/s on /);
+    expect(idsOf(await run(...greedy, "--precision", "int8", "--json"))).toHaveLength(6);
+    const drawn = async (seed: string) =>
+      idsOf(await run("--tokens", "3", "--seed", seed, "--top-k", "20", "--top-p", "0.9", "--json"));
+    const five = await drawn("5");
+    // All that the model has room for.
+    expect(five).toHaveLength(23);
+    expect(await drawn("5")).toEqual(five);
+    expect(await drawn("6")).not.toEqual(five);
+  });
+
+  test("ends where the model's configuration says a text ends", async () => {
+    const model = named("gpt2");
+    const whole = idsOf(await run("--tokens", "3", "--temperature", "0", "--json"));
+    const end = whole[2]!;
+    const at = path.join(folder, "ends");
+    await writeModelFolder(at, { ...model, config: { ...model.config, eos_token_id: [end, 36] } });
+    const said = await facet(
+      "model",
+      "generate",
+      "--model",
+      at,
+      "--tokens",
+      "3",
+      "--temperature",
+      "0",
+      "--json",
+    );
+    expect(JSON.parse(said.out)).toMatchObject({ ids: whole.slice(0, whole.indexOf(end)), ended: "stop" });
+  });
+
+  test("goes on with a text by the model's own tokenizer", async ({ skip }) => {
+    if (shakespeareMissing !== null) skip(shakespeareMissing);
+    const said = await facet(
+      ...["model", "generate", "--model", shakespeareFolder, "--prompt", "ROMEO:\nO, "],
+      ...["--max-new-tokens", "8", "--temperature", "0", "--json"],
+    );
+    expect(said.code, said.err).toBe(0);
+    const { text, ids, prompt_ids } = JSON.parse(said.out) as {
+      text: string;
+      ids: number[];
+      prompt_ids: number[];
+    };
+    expect(text.startsWith("ROMEO:\nO, ")).toBe(true);
+    expect(text.length).toBeGreaterThan("ROMEO:\nO, ".length + 7);
+    expect(ids).toHaveLength(8);
+    expect(prompt_ids.length).toBeLessThan(9);
+  });
+
+  test.each([
+    [["--tokens", "3,x"], /--tokens: .*x/],
+    [["--tokens", "3", "--prompt", "a"], /--prompt: /],
+    [[], /--prompt: /],
+    [["--tokens", "37"], /--tokens: .*37.*0 to 36/],
+    [["--tokens", "3", "--max-new-tokens", "24"], /--max-new-tokens: .*room for 23/],
+    [["--tokens", Array.from({ length: 24 }, () => 1).join(",")], /--tokens: .*24/],
+    [
+      ["--tokens", "3", "--temperature", "x", "--top-p", "0", "--top-k", "x", "--seed", "1e10"],
+      /--temperature: .*\n--top-k: .*\n--top-p: .*\n--seed: /,
+    ],
+    [["--tokens", "3", "--precision", "f8"], /--precision: .*f32, f16, int8/],
+    [["--prompt", "a"], /tokenizer\.json/],
+  ] as const)("what is wrong is named, %j", async (options, message) => {
+    const { code, err, out } = await run(...options);
+    expect(code).toBe(2);
+    expect(err).toMatch(message);
+    expect(out).toBe("");
+  });
+
+  test("a tokenizer.json that is damaged is refused", async () => {
+    for (const text of ["{", "{}", `${"[".repeat(100)}`, '{"model": {"type": "Other"}}']) {
+      await writeFile(path.join(folder, "tokenizer.json"), text);
+      const { code, err } = await run("--prompt", "a");
+      expect(code, text).toBe(2);
+      expect(err).toContain("tokenizer.json");
+    }
   });
 });

@@ -1,5 +1,6 @@
 import { encodeDispatches } from "../device/dispatch.ts";
 import type { Gpu } from "../device/gpu.ts";
+import { type Profile, profile } from "../device/profiler.ts";
 import { readFloat32, readUint32 } from "../device/readback.ts";
 import { divergedStep } from "../kernels/control.ts";
 import { packStep } from "../kernels/step.ts";
@@ -255,6 +256,22 @@ export class LanguageModel {
       await this.#checkFinite();
       this.#kept = first + ids.length;
       return logits;
+    });
+  }
+
+  /**
+   * Times every kernel of a pass up to the last hook point, or to the final norm.
+   * @param repetitions passes, after one that warms up.
+   * @throws what `forward` throws.
+   */
+  profile(input_ids: Uint32Array, repetitions: number): Promise<Profile> {
+    return this.#inTurn(async () => {
+      const rows = this.#check(input_ids);
+      this.#runBody(input_ids, rows);
+      const kernels = this.#ops.body.flatMap((step) => ("dispatch" in step ? [step.dispatch] : []));
+      const profiled = await profile(this.#gpu, kernels, { repetitions });
+      await this.#checkFinite();
+      return profiled;
     });
   }
 

@@ -1,4 +1,5 @@
 import type { Gpu } from "../device/gpu.ts";
+import type { CanonicalWeight } from "./canonical-weights.ts";
 import type { FamilyWeights, TensorPart } from "./families/family.ts";
 import { groupPitch, pitch, place, width } from "./layout.ts";
 import { quoted } from "./model-spec.ts";
@@ -30,21 +31,31 @@ export interface FoundWeight {
   stride: number;
 }
 
+/** The tensor that a weight lies in: the names it may have, the usual one first, and its shape. */
+export function tensorOf(
+  names: FamilyWeights,
+  weight: CanonicalWeight,
+): { names: string[]; shape: number[] } {
+  const { layer, rows, columns } = weight;
+  const { tensor, total = width(rows), transposed = false } = partOf(names, weight);
+  const within = layer === null ? tensor : `${names.layer(layer)}${tensor}`;
+  return {
+    names: names.prefixes.map((prefix) => prefix + within),
+    shape: columns === null ? [total] : transposed ? [width(columns), total] : [total, width(columns)],
+  };
+}
+
 /** @throws ModelWeightsError where the tensor is missing or has another shape. Reads nothing. */
 export function findWeight(weights: WeightSource, names: FamilyWeights, plan: WeightPlan): FoundWeight {
-  const { name, layer, rows, columns } = plan.weight;
-  const part = partOf(names, plan);
-  const within = layer === null ? part.tensor : `${names.layer(layer)}${part.tensor}`;
-  const tensor = names.prefixes.map((prefix) => prefix + within).find((full) => weights.names.has(full));
+  const { name, rows } = plan.weight;
+  const part = partOf(names, plan.weight);
+  const { names: possible, shape: expected } = tensorOf(names, plan.weight);
+  const tensor = possible.find((full) => weights.names.has(full));
   if (tensor === undefined) {
     throw new ModelWeightsError(
-      `The model's ${name} is not in its files: there is no tensor ${quoted(names.prefixes[0] + within)}.`,
+      `The model's ${name} is not in its files: there is no tensor ${quoted(possible[0]!)}.`,
     );
   }
-  const total = part.total ?? width(rows);
-  const transposed = part.transposed ?? false;
-  const expected =
-    columns === null ? [total] : transposed ? [width(columns), total] : [total, width(columns)];
   const shape = weights.shape(tensor);
   if (shape.length !== expected.length || expected.some((extent, i) => shape[i] !== extent)) {
     throw new ModelWeightsError(
@@ -52,10 +63,17 @@ export function findWeight(weights: WeightSource, names: FamilyWeights, plan: We
     );
   }
   const block = part.block ?? width(rows);
-  return { plan, tensor, transposed, first: part.first ?? 0, block, stride: part.stride ?? block };
+  return {
+    plan,
+    tensor,
+    transposed: part.transposed ?? false,
+    first: part.first ?? 0,
+    block,
+    stride: part.stride ?? block,
+  };
 }
 
-function partOf(names: FamilyWeights, { weight: { name, layer } }: WeightPlan): TensorPart {
+function partOf(names: FamilyWeights, { name, layer }: CanonicalWeight): TensorPart {
   const place =
     layer === null
       ? names.model[name as keyof typeof names.model]

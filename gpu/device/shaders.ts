@@ -24,6 +24,7 @@ const shaderUrls = {
   grid: new URL("../../shaders/grid.wgsl", import.meta.url),
   half: new URL("../../shaders/half.wgsl", import.meta.url),
   halve: new URL("../../shaders/halve.wgsl", import.meta.url),
+  int8: new URL("../../shaders/int8.wgsl", import.meta.url),
   list_active: new URL("../../shaders/list_active.wgsl", import.meta.url),
   lm_activate: new URL("../../shaders/lm_activate.wgsl", import.meta.url),
   lm_add: new URL("../../shaders/lm_add.wgsl", import.meta.url),

@@ -1,5 +1,6 @@
 import { encodeDispatches } from "../device/dispatch.ts";
 import type { Gpu } from "../device/gpu.ts";
+import { type Profile, profile } from "../device/profiler.ts";
 import { readFloat32, readUint32 } from "../device/readback.ts";
 import { divergedStep } from "../kernels/control.ts";
 import { packStep } from "../kernels/step.ts";
@@ -10,6 +11,7 @@ import { type Layout, pitch, plain, unpad } from "./layout.ts";
 import { drained, findWeight, uploadWeight } from "./load-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { type HeadPiece, type PlannedOps, planOps, type Step } from "./plan-ops.ts";
+import { scalesOf, storedAs } from "./precision.ts";
 import { logitsPiece } from "./program.ts";
 import { rotaryTable } from "./rotary-table.ts";
 import type { WeightSource } from "./weights.ts";
@@ -51,7 +53,12 @@ export async function openLanguageModel(options: LanguageModelOptions): Promise<
   const buffers = new ModelBuffers(gpu);
   try {
     for (const [name, allocation] of plan.buffers) buffers.allocate(name, allocation);
-    for (const [name, weight] of found) await uploadWeight(gpu, weights, weight, buffers.get(name));
+    for (const [name, weight] of found) {
+      const scaled = storedAs(weight.plan.weight, plan.precision) === "int8";
+      const scales = scaled ? buffers.get(scalesOf(name)) : null;
+      const target = { buffer: buffers.get(name), precision: plan.precision, scales };
+      await uploadWeight(gpu, weights, weight, target);
+    }
     for (const [name, rotary] of plan.program.tables) {
       gpu.device.queue.writeBuffer(buffers.get(name), 0, rotaryTable(rotary, plan.length));
     }
@@ -68,10 +75,19 @@ async function planned(
   spec: ModelSpec,
   plan: ForwardPlan,
   buffers: ModelBuffers,
-): Promise<PlannedOps> {
-  if (plan.program.ops.length === 0) return { body: [], head: [] };
+): Promise<PlannedPasses> {
+  if (plan.program.ops.length === 0) return { body: [], head: [], single: [] };
   const uniforms = new UniformArena(gpu, buffers.get(own.uniforms));
-  return planOps({ gpu, uniforms, step: buffers.get(own.step) }, spec, plan, (name) => buffers.get(name));
+  const context = { gpu, uniforms, step: buffers.get(own.step) };
+  const get = (name: string) => buffers.get(name);
+  const whole = await planOps(context, spec, plan, get);
+  if (!plan.cached) return { ...whole, single: [] };
+  return { ...whole, single: (await planOps(context, spec, { ...plan, rows: 1 }, get)).body };
+}
+
+interface PlannedPasses extends PlannedOps {
+  /** The body for one row of a cached sequence. */
+  single: Step[];
 }
 
 /** The buffers of one open model, by name. */
@@ -110,14 +126,16 @@ export class LanguageModel {
   readonly #gpu: Gpu;
   readonly #plan: ForwardPlan;
   readonly #buffers: ModelBuffers;
-  readonly #ops: PlannedOps;
+  readonly #ops: PlannedPasses;
+  /** Positions whose keys and values are kept. */
+  #kept = 0;
   #lastTurn: Promise<unknown> = Promise.resolve();
   /** Calls begun and not yet ended. */
   #running = 0;
   #closed = false;
 
   /** Made by `openLanguageModel`. */
-  constructor(gpu: Gpu, spec: ModelSpec, plan: ForwardPlan, buffers: ModelBuffers, ops: PlannedOps) {
+  constructor(gpu: Gpu, spec: ModelSpec, plan: ForwardPlan, buffers: ModelBuffers, ops: PlannedPasses) {
     this.spec = spec;
     this.length = plan.length;
     this.#gpu = gpu;
@@ -173,7 +191,7 @@ export class LanguageModel {
     return this.#inTurn(async () => {
       const sizes = calls.map((input_ids) => this.#check(input_ids));
       for (const [call, input_ids] of calls.entries()) {
-        this.#runBody(input_ids, sizes[call]!, call === 0);
+        this.#runBody(input_ids, sizes[call]!, 0, call > 0);
         use(call);
       }
       await this.#checkFinite();
@@ -187,24 +205,31 @@ export class LanguageModel {
   logits(input_ids: Uint32Array): Promise<Float32Array<ArrayBuffer>> {
     return this.#inTurn(async () => {
       const rows = this.#check(input_ids);
-      const head = this.#head();
-      const { d_vocab } = this.spec;
-      const result = new Float32Array(rows * d_vocab);
+      this.#head();
       this.#runBody(input_ids, rows);
-      for (const { piece, compute } of head) {
-        this.#submit(
-          compute.map((dispatch) => ({ dispatch })),
-          rows,
-        );
-        const width = pitch(plain(piece.count));
-        const values = await this.#read(logitsPiece, rows * width);
-        for (let row = 0; row < rows; row++) {
-          result.set(values.subarray(row * width, row * width + piece.count), row * d_vocab + piece.first);
-        }
-      }
+      const result = await this.#pieces(rows);
       await this.#checkFinite();
       return result;
     });
+  }
+
+  /** The logits of the first rows, f32 [rows, d_vocab], after a pass. */
+  async #pieces(rows: number): Promise<Float32Array<ArrayBuffer>> {
+    const { d_vocab } = this.spec;
+    const result = new Float32Array(rows * d_vocab);
+    this.#writeStep(rows, 0);
+    for (const { piece, compute } of this.#head()) {
+      this.#submit(
+        compute.map((dispatch) => ({ dispatch })),
+        rows,
+      );
+      const width = pitch(plain(piece.count));
+      const values = await this.#read(logitsPiece, rows * width);
+      for (let row = 0; row < rows; row++) {
+        result.set(values.subarray(row * width, row * width + piece.count), row * d_vocab + piece.first);
+      }
+    }
+    return result;
   }
 
   /**
@@ -239,6 +264,55 @@ export class LanguageModel {
     });
   }
 
+  /**
+   * The logits that follow `ids`, which stand from position `first` on; what stood there or later is forgotten. f32
+   * [d_vocab]. The model must have been opened with `cached`.
+   * @param first at most the positions taken up so far.
+   * @throws what `forward` throws; RangeError for positions that are not there.
+   */
+  next(ids: Uint32Array, first: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.#inTurn(async () => {
+      if (!this.#plan.cached) throw new Error("The language model was not opened to generate.");
+      if (ids.length === 0 || first + ids.length > this.length) {
+        throw new RangeError(
+          `The model was opened for ${this.length} positions; ${ids.length} tokens do not stand from ${first} on.`,
+        );
+      }
+      if (!Number.isInteger(first) || first < 0 || first > this.#kept) {
+        throw new RangeError(
+          `Tokens follow one of the ${this.#kept} positions so far, not position ${first}.`,
+        );
+      }
+      this.#checkIds(ids, ids.length);
+      const most = this.#plan.rows;
+      for (let from = 0; from < ids.length; from += most) {
+        this.#kept = first + from;
+        const part = ids.subarray(from, from + most);
+        this.#runBody(part, part.length, first + from, from > 0);
+      }
+      const logits = await this.#pieces(1);
+      await this.#checkFinite();
+      this.#kept = first + ids.length;
+      return logits;
+    });
+  }
+
+  /**
+   * Times every kernel of a pass up to the last hook point, or to the final norm.
+   * @param repetitions passes, after one that warms up.
+   * @throws what `forward` throws.
+   */
+  profile(input_ids: Uint32Array, repetitions: number): Promise<Profile> {
+    return this.#inTurn(async () => {
+      const rows = this.#check(input_ids);
+      this.#runBody(input_ids, rows);
+      const kernels = this.#ops.body.flatMap((step) => ("dispatch" in step ? [step.dispatch] : []));
+      const profiled = await profile(this.#gpu, kernels, { repetitions });
+      await this.#checkFinite();
+      return profiled;
+    });
+  }
+
   /** Gives everything back, once running calls have ended; later ones are refused. */
   close(): void {
     if (this.#closed) return;
@@ -261,6 +335,7 @@ export class LanguageModel {
 
   /** Rows of the call. @throws RangeError */
   #check(input_ids: Uint32Array): number {
+    if (this.#plan.cached) throw new Error("The language model was opened to generate.");
     const rows = input_ids.length;
     if (rows === 0 || rows % this.length !== 0 || rows > this.#plan.rows) {
       throw new RangeError(
@@ -268,15 +343,20 @@ export class LanguageModel {
           `${rows} tokens are no whole number of them.`,
       );
     }
+    this.#checkIds(input_ids, this.length);
+    return rows;
+  }
+
+  /** @throws RangeError */
+  #checkIds(input_ids: Uint32Array, length: number): void {
     const { d_vocab } = this.spec;
     const beyond = input_ids.findIndex((id) => id >= d_vocab);
     if (beyond >= 0) {
       throw new RangeError(
-        `Token ${beyond % this.length} of sequence ${Math.floor(beyond / this.length)} is ` +
+        `Token ${beyond % length} of sequence ${Math.floor(beyond / length)} is ` +
           `${input_ids[beyond]}, but the model has tokens 0 to ${d_vocab - 1}.`,
       );
     }
-    return rows;
   }
 
   #head(): HeadPiece[] {
@@ -284,11 +364,25 @@ export class LanguageModel {
     return this.#ops.head;
   }
 
-  /** Submits the pass up to the last hook point, or to the final norm. @param first Forgets what was not finite before. */
-  #runBody(input_ids: Uint32Array, rows: number, first = true): void {
+  /**
+   * Submits the pass up to the last hook point, or to the final norm.
+   * @param first position of the first row.
+   * @param continued it is a part of a pass that has begun, whose mark of numbers that are not finite stays.
+   */
+  #runBody(input_ids: Uint32Array, rows: number, first = 0, continued = false): void {
     const { queue } = this.#gpu.device;
     queue.writeBuffer(this.#buffers.get(own.ids), 0, new Uint32Array(input_ids));
-    queue.writeBuffer(
+    this.#writeStep(rows, first);
+    if (!continued) {
+      const encoder = this.#gpu.device.createCommandEncoder({ label: "language model" });
+      encoder.clearBuffer(this.#buffers.get(own.counters));
+      queue.submit([encoder.finish()]);
+    }
+    this.#submit(rows === 1 && this.#plan.cached ? this.#ops.single : this.#ops.body, rows, first);
+  }
+
+  #writeStep(rows: number, first: number): void {
+    this.#gpu.device.queue.writeBuffer(
       this.#buffers.get(own.step),
       0,
       packStep({
@@ -299,15 +393,13 @@ export class LanguageModel {
         sparsity_coefficient: 0,
         k: 0,
         threshold_scale: 1,
+        first,
       }),
     );
-    const encoder = this.#gpu.device.createCommandEncoder({ label: "language model" });
-    if (first) encoder.clearBuffer(this.#buffers.get(own.counters));
-    queue.submit([encoder.finish()]);
-    this.#submit(this.#ops.body, rows);
   }
 
-  #submit(steps: readonly Step[], rows: number): void {
+  /** @param position of the first row. */
+  #submit(steps: readonly Step[], rows: number, position = 0): void {
     for (let first = 0; first < steps.length; first += stepsPerSubmit) {
       const encoder = this.#gpu.device.createCommandEncoder({ label: "language model" });
       let pass: GPUComputePassEncoder | null = null;
@@ -318,7 +410,10 @@ export class LanguageModel {
         } else {
           pass?.end();
           pass = null;
-          encoder.copyBufferToBuffer(step.from, 0, step.to, 0, rows * step.rowBytes);
+          const { from, to, rowBytes, which } = step;
+          const [source, count] = which === "last" ? [rows - 1, 1] : [0, rows];
+          const destination = which === "positions" ? position : 0;
+          encoder.copyBufferToBuffer(from, source * rowBytes, to, destination * rowBytes, count * rowBytes);
         }
       }
       pass?.end();

@@ -9,6 +9,8 @@ import { captureOptions } from "../headless/capture-request.ts";
 import { exportTo, importFrom } from "../headless/convert.ts";
 import { evalOptions, evaluate } from "../headless/eval.ts";
 import { exitCode, InterruptedError } from "../headless/exit-code.ts";
+import { generateText } from "../headless/generate.ts";
+import { generateOptions } from "../headless/generate-request.ts";
 import { helpFor } from "../headless/help.ts";
 import { inspect } from "../headless/inspect.ts";
 import { inspectModel } from "../headless/model-inspect.ts";
@@ -63,6 +65,7 @@ const localCommands: Record<string, Command<LocalInvocation, number>> = {
   synth: { words: 0, options: "any", run: synth },
   capture: { words: 0, options: captureOptions, run: capture },
   "model inspect": { words: 1, options: [], run: inspectModel },
+  "model generate": { words: 0, options: generateOptions, run: generateText },
 };
 
 const serverCommands: Record<string, Command<Invocation, void>> = {

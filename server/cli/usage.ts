@@ -35,9 +35,18 @@ On this machine, without a server
       --tokens <file>            A safetensors file: input_ids [n_sequences, length], I32, U32 or I64
       --hooks <names>            Hook points by TransformerLens' names, e.g. blocks.6.hook_resid_post
       --out <file>               A safetensors file: F32 [n_sequences, length, width] under each hook point's name
+      --precision <p>            Of the model's weights: f32, f16 or int8 (default: f32)
       --batch-size <n>           Sequences that go through the model together (default: about 4096 tokens' worth, or what fits)
       --adapter <name>           GPU: a part of its name, or software
   model inspect <folder>         Say what model a folder holds, whether it can be run, and its hook points
+  model generate --model <folder> --prompt <text> | --tokens <id>,<id>
+                                 Go on with a text, or with token ids
+      --max-new-tokens <n>       Most new tokens (default: 50, or what the model has room for)
+      --temperature <t>          0: always the likeliest token (default: 1)
+      --top-k <k>, --top-p <p>   Only the k likeliest tokens; only the likeliest that have p together
+      --seed <n>                 Of the choices (default: 0)
+      --precision <p>            Of the model's weights: f32, f16 or int8 (default: f32)
+      --adapter <name>           GPU: a part of its name, or software
 
 Activation sets
   activations import <file>      Import a safetensors file: activations [n_tokens, d_in], F32, F16 or BF16

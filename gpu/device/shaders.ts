@@ -29,6 +29,7 @@ const shaderUrls = {
   lm_activate: new URL("../../shaders/lm_activate.wgsl", import.meta.url),
   lm_add: new URL("../../shaders/lm_add.wgsl", import.meta.url),
   lm_attention: new URL("../../shaders/lm_attention.wgsl", import.meta.url),
+  lm_kl: new URL("../../shaders/lm_kl.wgsl", import.meta.url),
   lm_embed: new URL("../../shaders/lm_embed.wgsl", import.meta.url),
   lm_loss: new URL("../../shaders/lm_loss.wgsl", import.meta.url),
   lm_math: new URL("../../shaders/lm_math.wgsl", import.meta.url),

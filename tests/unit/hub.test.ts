@@ -471,6 +471,41 @@ describe("a token", () => {
   });
 });
 
+describe("the hosts that are followed", () => {
+  /** Where a download that begins at the hub is led to, and with what token it comes there. */
+  async function ledTo(location: string): Promise<string> {
+    let seen = "";
+    vi.stubGlobal("fetch", async (url: URL, { headers }: { headers: Record<string, string> }) => {
+      if (url.host === "hub.example") return new Response(null, { status: 302, headers: { location } });
+      seen = `${url.host} ${headers.authorization ?? "no token"}`;
+      return new Response("words");
+    });
+    const secure = { ...hub, url: "https://hub.example", hosts: ["*.cdn.example", "one.example"], token };
+    const file = { type: "model", repo: "a/b", commit: "main", path: "c", size: 5, sha256: null } as const;
+    try {
+      await downloadFile(secure, file, path.join(home, "c"), signal);
+      return seen;
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  }
+
+  it.each(["x.cdn.example", "x.y.cdn.example", "one.example"])("are those of the list: %s", async (host) => {
+    expect(await ledTo(`https://${host}/file`)).toBe(`${host} no token`);
+  });
+
+  it.each([
+    "cdn.example",
+    "evilcdn.example",
+    "x.cdn.example.org",
+    "x.cdn.example:8443",
+    "two.one.example",
+    "[::1]",
+  ])("are no others: %s", (host) =>
+    refused(ledTo(`https://${host}/file`), "redirected", /not among the hosts that are followed/),
+  );
+});
+
 describe("a file read from afar", () => {
   it("gives any bytes, also where the hub gives the whole file instead", async () => {
     const file = await remote("model.safetensors");

@@ -172,6 +172,13 @@ describe("facet model import", () => {
 });
 
 describe("facet model preview", () => {
+  it("is refused where a setting is wrong, without showing it", async () => {
+    vi.stubEnv("FACET_HUB_TOKEN", "hf_0123 with spaces");
+    const { code, err } = await facet("model", "preview", "tests/tiny");
+    expect([code, err]).toEqual([2, expect.stringContaining("FACET_HUB_TOKEN may hold only")]);
+    expect(err).not.toContain("hf_0123");
+  });
+
   it("describes a model of the hub by its headers, in words and as JSON", async () => {
     const { code, out } = await facet("model", "preview", "tests/tiny", "--revision", "v1");
     expect(code).toBe(0);

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -246,8 +246,24 @@ describe("an import that does not get through", () => {
     await nothingShown();
     expect(await readdir(`${out()}.partial`)).toContain("tokenizer.json");
     await writeFile(path.join(`${out()}.partial`, "leftover.txt"), "x");
-    await bring(repo("sharded"));
+    const seen: string[][] = [];
+    const onProgress = ({ phase }: ModelImportProgress) => {
+      if (phase === "copying" && seen.length === 0) seen.push(readdirSync(`${out()}.partial`));
+    };
+    await bring(repo("sharded"), { onProgress });
+    expect(seen).toEqual([["config.json.part", "import-lock.json", "import-source.json"]]);
     await holds(sharded, Object.keys(sharded));
+  });
+
+  it("goes on with what the same commit has left under another name of it", async () => {
+    const abort = new AbortController();
+    const onProgress = ({ file }: ModelImportProgress) => {
+      if (file === weights) abort.abort(new Error("enough"));
+    };
+    await expect(bring(repo("single"), { signal: abort.signal, onProgress })).rejects.toThrow("enough");
+    server.requests.length = 0;
+    await bring({ ...repo("single"), revision: commitOf({ repo: "tests/single" }) });
+    expect([...asked()].sort()).toEqual(["config.json", weights].sort());
   });
 
   it("leaves nothing of a folder that was being copied", async () => {
@@ -364,9 +380,18 @@ describe("a preview", () => {
     expect(await reason()).toMatch(/is I32; weights are F32/);
     await rm(file);
     expect(await reason()).toMatch(/holds no weights/);
-    const map = { weight_map: { a: "../../etc/passwd", b: "b.safetensors", c: 1, d: "config.json" } };
+    const map = {
+      weight_map: {
+        a: "../../etc/passwd",
+        b: "b.safetensors",
+        c: 1,
+        d: "config.json",
+        e: ".hidden.safetensors",
+      },
+    };
     await writeFile(path.join(home, "single", index), JSON.stringify(map));
-    expect(await reason()).toMatch(/lacks 4 of the 4 files/);
+    await writeFile(path.join(home, "single", ".hidden.safetensors"), "");
+    expect(await reason()).toMatch(/lacks 5 of the 5 files/);
   });
 
   it("needs a folder or a repository that is there", async () => {

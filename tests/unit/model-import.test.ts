@@ -71,7 +71,7 @@ beforeEach(async () => {
     token: null,
     hosts: [server.cdn],
     limit_bytes: 2 ** 30,
-    patience: { stall_ms: 500, backoff_ms: 4, failures: 3, longest_wait_ms: 1_000, waits: 3 },
+    patience: { stall_ms: 2_000, backoff_ms: 4, failures: 3, longest_wait_ms: 1_000, waits: 3 },
   };
 });
 afterEach(async () => {

@@ -13,7 +13,9 @@ import { generateText } from "../headless/generate.ts";
 import { generateOptions } from "../headless/generate-request.ts";
 import { helpFor } from "../headless/help.ts";
 import { inspect } from "../headless/inspect.ts";
+import { importModelTo, modelImportOptions } from "../headless/model-import.ts";
 import { inspectModel } from "../headless/model-inspect.ts";
+import { modelPreviewOptions, previewModelOf } from "../headless/model-preview.ts";
 import { nearest } from "../headless/nearest.ts";
 import { synth } from "../headless/synth.ts";
 import { train } from "../headless/train.ts";
@@ -66,6 +68,8 @@ const localCommands: Record<string, Command<LocalInvocation, number>> = {
   capture: { words: 0, options: captureOptions, run: capture },
   "model inspect": { words: 1, options: [], run: inspectModel },
   "model generate": { words: 0, options: generateOptions, run: generateText },
+  "model preview": { words: 1, options: modelPreviewOptions, run: previewModelOf },
+  "model import": { words: 1, options: modelImportOptions, run: importModelTo },
 };
 
 const serverCommands: Record<string, Command<Invocation, void>> = {
@@ -198,7 +202,7 @@ function reportLocal(error: unknown, output: Output): number {
     for (const { path, message } of error.faults) output.err(`${path}: ${message}`);
     return exitCode.wrong;
   }
-  if (error instanceof UsageError) return report(error, output);
+  if (error instanceof UsageError || error instanceof EnvironmentError) return report(error, output);
   output.err(error instanceof Error ? error.message : String(error));
   if (error instanceof InterruptedError) return error.exitCode;
   if (error instanceof DivergedError) return exitCode.diverged;

@@ -47,6 +47,11 @@ On this machine, without a server
       --seed <n>                 Of the choices (default: 0)
       --precision <p>            Of the model's weights: f32, f16 or int8 (default: f32)
       --adapter <name>           GPU: a part of its name, or software
+  model preview <folder|owner/name> [--revision <name>]
+                                 Say what a model is and takes, and whether it can be imported; no weight is downloaded
+  model import <folder|owner/name> [--revision <name>] --out <folder>
+                                 Copy a model, or download it from the hub; the same command goes on with a download
+      --revision <name>          A branch, a tag or a commit of the hub (default: main)
 
 Activation sets
   activations import <file>      Import a safetensors file: activations [n_tokens, d_in], F32, F16 or BF16

@@ -7,6 +7,8 @@ import { InvalidInputError, ServiceError } from "../errors.ts";
 import { capture } from "../headless/capture.ts";
 import { captureOptions } from "../headless/capture-request.ts";
 import { exportTo, importFrom } from "../headless/convert.ts";
+import { datasetImportOptions, importDatasetTo } from "../headless/dataset-import.ts";
+import { datasetShowOptions, showDataset } from "../headless/dataset-show.ts";
 import { evalOptions, evaluate } from "../headless/eval.ts";
 import { exitCode, InterruptedError } from "../headless/exit-code.ts";
 import { helpFor } from "../headless/help.ts";
@@ -14,6 +16,7 @@ import { inspect } from "../headless/inspect.ts";
 import { inspectModel } from "../headless/model-inspect.ts";
 import { nearest } from "../headless/nearest.ts";
 import { synth } from "../headless/synth.ts";
+import { tokenize, tokenizeOptions } from "../headless/tokenize.ts";
 import { train } from "../headless/train.ts";
 import { deleteSet, importSet, listSets } from "./activations.ts";
 import { controlOne, createOne, deleteOne, listAll, showOne, watchRun } from "./runs.ts";
@@ -63,6 +66,9 @@ const localCommands: Record<string, Command<LocalInvocation, number>> = {
   synth: { words: 0, options: "any", run: synth },
   capture: { words: 0, options: captureOptions, run: capture },
   "model inspect": { words: 1, options: [], run: inspectModel },
+  "dataset import": { words: 1, options: datasetImportOptions, run: importDatasetTo },
+  "dataset show": { words: 1, options: datasetShowOptions, run: showDataset },
+  tokenize: { words: 0, options: tokenizeOptions, run: tokenize },
 };
 
 const serverCommands: Record<string, Command<Invocation, void>> = {

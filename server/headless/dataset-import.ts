@@ -6,12 +6,12 @@ import type { LengthSummary } from "../datasets/length-histogram.ts";
 import type { DatasetManifest } from "../datasets/manifest.ts";
 import type { DatasetSource, SplitOn } from "../datasets/options.ts";
 import { environment } from "../environment.ts";
-import { type Fault, InvalidInputError } from "../errors.ts";
+import { InvalidInputError } from "../errors.ts";
 import { hubOptions } from "../hub/hub-options.ts";
 import { exitCode } from "./exit-code.ts";
+import { GivenOptions, withOptionFaults } from "./given-options.ts";
 import { Interruption } from "./interruption.ts";
-import { GivenOptions } from "./option-faults.ts";
-import { Progress } from "./progress.ts";
+import { LateProgress } from "./late-progress.ts";
 
 export const datasetImportOptions = [
   "name",
@@ -48,40 +48,30 @@ export async function importDatasetTo({ output, words, options, json }: LocalInv
   };
   if (given.faults.length > 0) throw new InvalidInputError(given.faults);
   const interruption = new Interruption();
-  let progress: Progress | null = null;
+  const line = json ? output.err : output.out;
+  const progress = new LateProgress({ unit: "byte", line, rewrite: output.rewrite });
   try {
-    const manifest = await importDataset({
-      source,
-      folder,
-      options: request,
-      hub: source.kind === "hub" ? hubOptions(environment()) : null,
-      signal: interruption.signal,
-      onProgress({ stage, bytes: done, total_bytes, documents }) {
-        const line = json ? output.err : output.out;
-        progress ??= new Progress({ unit: "byte", total: total_bytes, line, rewrite: output.rewrite });
-        progress.update(done, `${documents} documents${stage === "downloading" ? ", downloading" : ""}`);
-      },
-    });
-    endProgress(progress);
+    const manifest = await withOptionFaults(() =>
+      importDataset({
+        source,
+        folder,
+        options: request,
+        hub: source.kind === "hub" ? hubOptions(environment()) : null,
+        signal: interruption.signal,
+        onProgress({ stage, bytes: done, total_bytes, documents }) {
+          const detail = `${documents} documents${stage === "downloading" ? ", downloading" : ""}`;
+          progress.update(done, total_bytes, detail);
+        },
+      }),
+    );
+    progress.end();
     if (json) output.out(JSON.stringify(manifest));
     else for (const one of [...datasetLines(manifest), `Dataset in ${folder}`]) output.out(one);
     return exitCode.done;
-  } catch (error) {
-    throw error instanceof InvalidInputError ? new InvalidInputError(error.faults.map(asOption)) : error;
   } finally {
-    endProgress(progress);
+    progress.end();
     interruption.dispose();
   }
-}
-
-/** TypeScript does not see what callbacks assign. */
-function endProgress(progress: Progress | null): void {
-  progress?.end();
-}
-
-/** Faults name the options as they are written here. */
-function asOption({ path, message }: Fault): Fault {
-  return { path: path === "" || path.startsWith("--") ? path : `--${path.replaceAll("_", "-")}`, message };
 }
 
 /** What is there is a file or folder; otherwise owner/name is a dataset of the hub. */

@@ -4,7 +4,7 @@ import type { SearchPage } from "../datasets/search.ts";
 import { InvalidInputError } from "../errors.ts";
 import { datasetLines } from "./dataset-import.ts";
 import { exitCode } from "./exit-code.ts";
-import { GivenOptions } from "./option-faults.ts";
+import { GivenOptions } from "./given-options.ts";
 
 export const datasetShowOptions = ["search", "from", "limit"] as const;
 

@@ -1,13 +1,13 @@
 import type { LocalInvocation } from "../cli/commands.ts";
-import { type Fault, InvalidInputError } from "../errors.ts";
+import { InvalidInputError } from "../errors.ts";
 import type { TokenSetManifest } from "../tokens/manifest.ts";
 import { bosPolicies, remainders, separators } from "../tokens/options.ts";
 import { tokenizeDataset } from "../tokens/tokenize.ts";
 import { lengthLines } from "./dataset-import.ts";
 import { exitCode } from "./exit-code.ts";
+import { GivenOptions, withOptionFaults } from "./given-options.ts";
 import { Interruption } from "./interruption.ts";
-import { GivenOptions } from "./option-faults.ts";
-import { Progress } from "./progress.ts";
+import { LateProgress } from "./late-progress.ts";
 
 export const tokenizeOptions = [
   "dataset",
@@ -40,48 +40,32 @@ export async function tokenize({ output, options, json }: LocalInvocation): Prom
   if (given.faults.length > 0) throw new InvalidInputError(given.faults);
   const interruption = new Interruption();
   const line = json ? output.err : output.out;
-  let progress: Progress | null = null;
+  const progress = new LateProgress({ unit: "document", line, rewrite: output.rewrite });
   let already = false;
   try {
-    const manifest = await tokenizeDataset({
-      dataset,
-      model,
-      folder,
-      options: packing,
-      workers,
-      signal: interruption.signal,
-      onProgress({ stage, documents, total_documents, tokens }) {
-        already = stage === "already_done";
-        progress ??= new Progress({
-          unit: "document",
-          total: total_documents,
-          line,
-          rewrite: output.rewrite,
-        });
-        progress.update(documents, `${tokens} tokens`);
-      },
-    });
-    endProgress(progress);
+    const manifest = await withOptionFaults(() =>
+      tokenizeDataset({
+        dataset,
+        model,
+        folder,
+        options: packing,
+        workers,
+        signal: interruption.signal,
+        onProgress({ stage, documents, total_documents, tokens }) {
+          already = stage === "already_done";
+          progress.update(documents, total_documents, `${tokens} tokens`);
+        },
+      }),
+    );
+    progress.end();
     if (already) line(`${folder} holds the tokens of this very input already; nothing was done.`);
     if (json) output.out(JSON.stringify({ ...manifest, already_done: already }));
     else for (const one of [...lines(manifest), `Tokens in ${folder}`]) output.out(one);
     return exitCode.done;
-  } catch (error) {
-    throw error instanceof InvalidInputError ? new InvalidInputError(error.faults.map(asOption)) : error;
   } finally {
-    endProgress(progress);
+    progress.end();
     interruption.dispose();
   }
-}
-
-/** TypeScript does not see what callbacks assign. */
-function endProgress(progress: Progress | null): void {
-  progress?.end();
-}
-
-/** Faults name the options as they are written here. */
-function asOption({ path, message }: Fault): Fault {
-  return { path: path === "" || path.startsWith("--") ? path : `--${path.replaceAll("_", "-")}`, message };
 }
 
 function lines(manifest: TokenSetManifest): string[] {

@@ -1,4 +1,4 @@
-import type { Fault } from "../errors.ts";
+import { type Fault, InvalidInputError } from "../errors.ts";
 
 /** Options of a command line as they were given, and what is wrong with them. */
 export class GivenOptions {
@@ -41,5 +41,19 @@ export class GivenOptions {
 
   fault(name: string, message: string): void {
     this.faults.push({ path: `--${name}`, message });
+  }
+}
+
+/** A fault of what the options were made into, by the option's own name: text_column is --text-column. */
+function asOptionFault({ path, message }: Fault): Fault {
+  return { path: path === "" || path.startsWith("--") ? path : `--${path.replaceAll("_", "-")}`, message };
+}
+
+/** What a command does with checked options, its faults by the options' names. */
+export async function withOptionFaults<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof InvalidInputError ? new InvalidInputError(error.faults.map(asOptionFault)) : error;
   }
 }

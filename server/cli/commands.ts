@@ -13,7 +13,9 @@ import { evalOptions, evaluate } from "../headless/eval.ts";
 import { exitCode, InterruptedError } from "../headless/exit-code.ts";
 import { helpFor } from "../headless/help.ts";
 import { inspect } from "../headless/inspect.ts";
+import { importModelTo, modelImportOptions } from "../headless/model-import.ts";
 import { inspectModel } from "../headless/model-inspect.ts";
+import { modelPreviewOptions, previewModelOf } from "../headless/model-preview.ts";
 import { nearest } from "../headless/nearest.ts";
 import { synth } from "../headless/synth.ts";
 import { tokenize, tokenizeOptions } from "../headless/tokenize.ts";
@@ -69,6 +71,8 @@ const localCommands: Record<string, Command<LocalInvocation, number>> = {
   "dataset import": { words: 1, options: datasetImportOptions, run: importDatasetTo },
   "dataset show": { words: 1, options: datasetShowOptions, run: showDataset },
   tokenize: { words: 0, options: tokenizeOptions, run: tokenize },
+  "model preview": { words: 1, options: modelPreviewOptions, run: previewModelOf },
+  "model import": { words: 1, options: modelImportOptions, run: importModelTo },
 };
 
 const serverCommands: Record<string, Command<Invocation, void>> = {

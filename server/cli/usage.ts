@@ -60,6 +60,11 @@ On this machine, without a server
       --remainder drop|pad       What becomes of the last tokens that fill no sequence (default: drop)
       --held-out <share>         Of the sequences, at the end, never trained on (default: 0.05)
       --workers <n>              Threads (default: as many as cores, as far as they pay)
+  model preview <folder|owner/name> [--revision <name>]
+                                 Say what a model is and takes, and whether it can be imported; no weight is downloaded
+  model import <folder|owner/name> [--revision <name>] --out <folder>
+                                 Copy a model, or download it from the hub; the same command goes on with a download
+      --revision <name>          A branch, a tag or a commit of the hub (default: main)
 
 Activation sets
   activations import <file>      Import a safetensors file: activations [n_tokens, d_in], F32, F16 or BF16

@@ -7,6 +7,8 @@ import { InvalidInputError, ServiceError } from "../errors.ts";
 import { capture } from "../headless/capture.ts";
 import { captureOptions } from "../headless/capture-request.ts";
 import { exportTo, importFrom } from "../headless/convert.ts";
+import { datasetImportOptions, importDatasetTo } from "../headless/dataset-import.ts";
+import { datasetShowOptions, showDataset } from "../headless/dataset-show.ts";
 import { evalOptions, evaluate } from "../headless/eval.ts";
 import { exitCode, InterruptedError } from "../headless/exit-code.ts";
 import { generateText } from "../headless/generate.ts";
@@ -18,6 +20,7 @@ import { inspectModel } from "../headless/model-inspect.ts";
 import { modelPreviewOptions, previewModelOf } from "../headless/model-preview.ts";
 import { nearest } from "../headless/nearest.ts";
 import { synth } from "../headless/synth.ts";
+import { tokenize, tokenizeOptions } from "../headless/tokenize.ts";
 import { train } from "../headless/train.ts";
 import { deleteSet, importSet, listSets } from "./activations.ts";
 import { controlOne, createOne, deleteOne, listAll, showOne, watchRun } from "./runs.ts";
@@ -68,6 +71,9 @@ const localCommands: Record<string, Command<LocalInvocation, number>> = {
   capture: { words: 0, options: captureOptions, run: capture },
   "model inspect": { words: 1, options: [], run: inspectModel },
   "model generate": { words: 0, options: generateOptions, run: generateText },
+  "dataset import": { words: 1, options: datasetImportOptions, run: importDatasetTo },
+  "dataset show": { words: 1, options: datasetShowOptions, run: showDataset },
+  tokenize: { words: 0, options: tokenizeOptions, run: tokenize },
   "model preview": { words: 1, options: modelPreviewOptions, run: previewModelOf },
   "model import": { words: 1, options: modelImportOptions, run: importModelTo },
 };

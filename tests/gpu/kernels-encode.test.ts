@@ -121,7 +121,7 @@ describe.each([
   test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
     "marks the first step with %s, at any place of a tile",
     async (bad) => {
-      const [rows, d_in, d_sae] = [19, 5, 70];
+      const [rows, d_in, d_sae] = [16, 5, 70];
       open({ rows, number: 12 });
       const shape = { label: "encode", rows, d_sae, stride: 2, half: false };
       const W = bench.rows(normals(d_sae * d_in, 2), d_in);

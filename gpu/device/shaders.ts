@@ -35,6 +35,7 @@ const shaderUrls = {
   lm_math: new URL("../../shaders/lm_math.wgsl", import.meta.url),
   lm_norm: new URL("../../shaders/lm_norm.wgsl", import.meta.url),
   lm_rotary: new URL("../../shaders/lm_rotary.wgsl", import.meta.url),
+  lm_row: new URL("../../shaders/lm_row.wgsl", import.meta.url),
   lm_softcap: new URL("../../shaders/lm_softcap.wgsl", import.meta.url),
   lp_norms: new URL("../../shaders/lp_norms.wgsl", import.meta.url),
   moments: new URL("../../shaders/moments.wgsl", import.meta.url),

@@ -10,6 +10,7 @@ import { planEmbed } from "./kernels/embed.ts";
 import { planLoss } from "./kernels/loss.ts";
 import { planNorm } from "./kernels/norm.ts";
 import { planRotary } from "./kernels/rotary.ts";
+import { planRowProduct } from "./kernels/row-product.ts";
 import { planSoftcap } from "./kernels/softcap.ts";
 import { pitch, plain } from "./layout.ts";
 import type { ModelSpec } from "./model-spec.ts";
@@ -183,18 +184,18 @@ class OpPlanner {
     label: string,
   ): Promise<Dispatch> {
     const stride = pitch(this.#layout(x)) / 4;
-    return planEncode(
-      this.#context,
-      { label, rows, d_sae: outputs, stride, half: false, stored: this.#stored(W) },
-      {
-        x: this.#buffer(x),
-        W: this.#buffer(W),
-        scales: this.#scales(W),
-        bias: b === null ? null : { buffer: this.#buffer(b) },
-        z: this.#buffer(y),
-        counters: this.#buffer(own.counters),
-      },
-    );
+    const stored = this.#stored(W);
+    const buffers = {
+      x: this.#buffer(x),
+      W: this.#buffer(W),
+      scales: this.#scales(W),
+      bias: b === null ? null : { buffer: this.#buffer(b) },
+      z: this.#buffer(y),
+      counters: this.#buffer(own.counters),
+    };
+    return rows === 1
+      ? planRowProduct(this.#context, { label, outputs, stride, stored }, buffers)
+      : planEncode(this.#context, { label, rows, d_sae: outputs, stride, half: false, stored }, buffers);
   }
 
   #attention({ q, k, v, z, window }: Of<"attention">): Promise<Dispatch> {

@@ -121,7 +121,7 @@ describe.each([
   test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
     "marks the first step with %s, at any place of a tile",
     async (bad) => {
-      const [rows, d_in, d_sae] = [11, 5, 70];
+      const [rows, d_in, d_sae] = [16, 5, 70];
       open({ rows, number: 12 });
       const shape = { label: "encode", rows, d_sae, stride: 2, half: false };
       const W = bench.rows(normals(d_sae * d_in, 2), d_in);
@@ -145,3 +145,30 @@ describe.each([
     },
   );
 });
+
+test.each([false, true])(
+  "a token's results have the same bits in a tile of 8 and of 16, f16: %s",
+  async (half) => {
+    const [d_in, d_sae] = [131, 70];
+    bench = new KernelBench(gpu, { rows: 8 });
+    const [x, W] = [normals(20 * d_in, 1).map(toHalf), normals(d_sae * d_in, 2).map(toHalf)];
+    const counters = bench.output(4);
+    const rowsOf = (values: ArrayLike<number>) =>
+      half ? bench.halves(values, d_in) : bench.rows(values, d_in);
+    const bias = { buffer: bench.rows(normals(d_sae, 3), d_sae) };
+    const results: Float32Array[] = [];
+    for (const rows of [8, 20]) {
+      bench.setStep({ rows });
+      const z = bench.output(rows * d_sae);
+      bench.run(
+        await planEncode(
+          bench.context,
+          { label: "encode", rows, d_sae, stride: Math.ceil(d_in / 4), half },
+          { x: rowsOf(x.subarray(0, rows * d_in)), W: rowsOf(W), bias, z, counters },
+        ),
+      );
+      results.push(await bench.f32(z, 8 * d_sae));
+    }
+    expect(results[1]).toEqual(results[0]);
+  },
+);

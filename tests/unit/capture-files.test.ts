@@ -209,9 +209,11 @@ describe("a command line of capture", () => {
       hooks: ["a", "b", "c"],
       out: "o",
       batch_size: null,
+      precision: "f32",
       adapter: null,
     };
     expect(request(given)).toEqual(plain);
+    expect(request({ ...given, precision: ["f16", "int8"] })).toEqual({ ...plain, precision: "int8" });
     expect(request({ ...given, out: ["o", "p"], "batch-size": ["3"], adapter: ["x"] })).toEqual({
       ...plain,
       out: "p",

@@ -6,6 +6,7 @@ import { SyntheticSource } from "../../gpu/data/synthetic.ts";
 import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import { type MemoryPlan, planMemory } from "../../gpu/sae/trainer.ts";
 import { openStoredRows } from "../activations/rows.ts";
+import { awaiting } from "../awaiting.ts";
 import { ServiceError } from "../errors.ts";
 import { workerSilenceSeconds } from "./reaper.ts";
 import type { RunSource } from "./views.ts";
@@ -66,6 +67,7 @@ async function planFor(home: string, config: TrainingConfig, source: RunSource):
   if (source.kind === "synthetic") {
     return planMemory(config, new SyntheticSource(source.synthetic));
   }
+  if (source.kind === "live") return awaiting("Training live");
   const stored = await openStoredRows(home, source.activation_set_ids);
   try {
     return planMemory(config, new StoredSource(stored.rows, { seed: config.seed }));

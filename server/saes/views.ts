@@ -1,5 +1,5 @@
-import type { EvaluatedSet } from "../../db/schema.ts";
-import type { evaluationStatuses, saeStatuses } from "../../db/vocabulary.ts";
+import type { EvaluatedSet, EvaluationSubject } from "../../db/stored.ts";
+import type { evaluationKinds, evaluationStatuses, saeStatuses } from "../../db/vocabulary.ts";
 import type { SaeHistograms } from "../../gpu/metrics/sae-histograms.ts";
 import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import type { Evaluation } from "../../gpu/sae/trainer.ts";
@@ -40,18 +40,47 @@ export interface SaeSummary {
   created_at: string;
 }
 
-/** A measurement on stored activations. */
+/** What an SAE does to its model's predictions, on held-out text. Cross-entropies in nats a token. */
+export interface ModelMeasures {
+  /** Tokens measured on; every one is predicted from those before it. */
+  tokens: number;
+  n_sequences: number;
+  ce_clean: number;
+  /** With the SAE's reconstruction in place of the activations. */
+  ce_spliced: number;
+  /** With zeros, and with their mean, in place of the activations. */
+  ce_zero: number;
+  ce_mean: number;
+  /** (ce_zero − ce_spliced) / (ce_zero − ce_clean). */
+  loss_recovered: number;
+  /** ce_spliced − ce_clean. */
+  delta_ce: number;
+  /** KL divergence of the spliced from the clean predictions, in nats a token. */
+  kl: number;
+  l0: number;
+  explained_variance: number;
+}
+
+/** A measurement: on stored activations, or spliced into the language model. */
 export interface SaeEvaluationView {
   id: string;
+  kind: (typeof evaluationKinds)[number];
   status: SaeEvaluationStatus;
   /** Part done, in [0, 1]. */
   progress: number;
   reason: string | null;
-  /** The sets as they were when it began. */
+  /** The sets as they were when it began; none in a model. */
   sets: EvaluatedSet[];
+  /** Model, tokens and hook point as they were when it began; null on stored activations. */
+  subject: EvaluationSubject | null;
+  /** Held-out sequences; null on stored activations. */
+  n_sequences: number | null;
   /** Most tokens it was to measure on. */
   tokens: number;
+  /** Of an evaluation on stored activations. */
   result: SaeMeasures | null;
+  /** Of one in the model. */
+  model_result: ModelMeasures | null;
   created_at: string;
   started_at: string | null;
   ended_at: string | null;

@@ -2,6 +2,7 @@ import type { ActivationSource } from "../../gpu/data/source.ts";
 import { StoredSource } from "../../gpu/data/stored-rows.ts";
 import { SyntheticSource } from "../../gpu/data/synthetic.ts";
 import { openStoredRows } from "../activations/rows.ts";
+import { awaiting } from "../awaiting.ts";
 import type { TrainingTask } from "./messages.ts";
 
 /** What a run trains on, opened. */
@@ -25,6 +26,7 @@ export async function openRunSource({ home, source, config }: TrainingTask): Pro
       close: () => Promise.resolve(),
     };
   }
+  if (source.kind === "live") return awaiting("Training live");
   const stored = await openStoredRows(home, source.activation_set_ids);
   return {
     activations: new StoredSource(stored.rows, { seed: config.seed }),

@@ -20,6 +20,11 @@ export interface Environment {
   import_roots: string[] | null;
   upload_limit_bytes: number;
   allowed_hosts: string[];
+  hub_url: string;
+  hub_token: string | null;
+  /** Null: the default of FACET_HUB_HOSTS. */
+  hub_hosts: string[] | null;
+  download_limit_bytes: number;
 }
 
 interface Setting {
@@ -83,6 +88,26 @@ export const settings: readonly Setting[] = [
     help: "Further host names, separated by commas, by which the studio may be addressed; IP addresses, localhost and the machine's name always may.",
   },
   {
+    name: "FACET_HUB_URL",
+    default: "https://huggingface.co",
+    help: "Hub that models and datasets are imported from by name.",
+  },
+  {
+    name: "FACET_HUB_TOKEN",
+    default: "(HF_TOKEN)",
+    help: "Token for gated and private repositories. It is sent to the hub alone, and kept nowhere.",
+  },
+  {
+    name: "FACET_HUB_HOSTS",
+    default: "(*.hf.co,*.huggingface.co for huggingface.co, else none)",
+    help: "Hosts, separated by commas, to which the hub may redirect downloads besides itself: host, host:port or *.domain.",
+  },
+  {
+    name: "FACET_DOWNLOAD_LIMIT_BYTES",
+    default: "68719476736",
+    help: "Most bytes that one import may download.",
+  },
+  {
     name: "FACET_DATABASE",
     default: "external",
     help: "Whether DATABASE_URL is the embedded database.",
@@ -125,6 +150,16 @@ const list = (separator: string) =>
     value === undefined ? null : value.split(separator).filter((part) => part !== ""),
   );
 
+/** It goes into a header, where a line break would begin another one. */
+const hubToken = z.preprocess(
+  blankIsUnset,
+  z
+    .string()
+    .trim()
+    .regex(/^[!-~]+$/, "may hold only visible ASCII characters, without spaces")
+    .optional(),
+);
+
 const schema = z.object({
   FACET_HOME: text,
   HOST: text,
@@ -149,12 +184,27 @@ const schema = z.object({
   FACET_IMPORT_ROOTS: list(":"),
   FACET_UPLOAD_LIMIT_BYTES: integer(64 * 1024 ** 3, 1, Number.MAX_SAFE_INTEGER),
   FACET_ALLOWED_HOSTS: list(","),
+  FACET_HUB_URL: z.preprocess(
+    blankIsUnset,
+    z
+      .string()
+      .regex(
+        /^https?:\/\/[^/?#@\s]+(\/[^?#@\s]*)?$/,
+        "must be an http:// or https:// address, without user, ? and #",
+      )
+      .refine((url) => URL.canParse(url), "must be an http:// or https:// address, without user, ? and #")
+      .default("https://huggingface.co"),
+  ),
+  FACET_HUB_TOKEN: hubToken,
+  HF_TOKEN: hubToken,
+  FACET_HUB_HOSTS: list(","),
+  FACET_DOWNLOAD_LIMIT_BYTES: integer(64 * 1024 ** 3, 1, Number.MAX_SAFE_INTEGER),
   FACET_DATABASE: z.preprocess(blankIsUnset, z.enum(["embedded", "external"]).optional()),
 });
 
 /**
  * Reads and validates the settings. Throws `EnvironmentError` naming every bad one. Values are never part of a
- * message: two of them are secrets.
+ * message: three of them are secrets.
  */
 export function environment(variables: Record<string, string | undefined> = process.env): Environment {
   const parsed = schema.safeParse(variables);
@@ -178,6 +228,10 @@ export function environment(variables: Record<string, string | undefined> = proc
       read.FACET_IMPORT_ROOTS?.map((root) => path.resolve(/*turbopackIgnore: true*/ root)) ?? null,
     upload_limit_bytes: read.FACET_UPLOAD_LIMIT_BYTES,
     allowed_hosts: (read.FACET_ALLOWED_HOSTS ?? []).map((host) => host.trim().toLowerCase()),
+    hub_url: read.FACET_HUB_URL,
+    hub_token: read.FACET_HUB_TOKEN ?? read.HF_TOKEN ?? null,
+    hub_hosts: read.FACET_HUB_HOSTS?.map((host) => host.trim().toLowerCase()) ?? null,
+    download_limit_bytes: read.FACET_DOWNLOAD_LIMIT_BYTES,
   };
 }
 

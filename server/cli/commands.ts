@@ -11,7 +11,9 @@ import { evalOptions, evaluate } from "../headless/eval.ts";
 import { exitCode, InterruptedError } from "../headless/exit-code.ts";
 import { helpFor } from "../headless/help.ts";
 import { inspect } from "../headless/inspect.ts";
+import { importModelTo, modelImportOptions } from "../headless/model-import.ts";
 import { inspectModel } from "../headless/model-inspect.ts";
+import { modelPreviewOptions, previewModelOf } from "../headless/model-preview.ts";
 import { nearest } from "../headless/nearest.ts";
 import { synth } from "../headless/synth.ts";
 import { train } from "../headless/train.ts";
@@ -63,6 +65,8 @@ const localCommands: Record<string, Command<LocalInvocation, number>> = {
   synth: { words: 0, options: "any", run: synth },
   capture: { words: 0, options: captureOptions, run: capture },
   "model inspect": { words: 1, options: [], run: inspectModel },
+  "model preview": { words: 1, options: modelPreviewOptions, run: previewModelOf },
+  "model import": { words: 1, options: modelImportOptions, run: importModelTo },
 };
 
 const serverCommands: Record<string, Command<Invocation, void>> = {

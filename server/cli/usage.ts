@@ -38,6 +38,11 @@ On this machine, without a server
       --batch-size <n>           Sequences that go through the model together (default: about 4096 tokens' worth, or what fits)
       --adapter <name>           GPU: a part of its name, or software
   model inspect <folder>         Say what model a folder holds, whether it can be run, and its hook points
+  model preview <folder|owner/name> [--revision <name>]
+                                 Say what a model is and takes, and whether it can be imported; no weight is downloaded
+  model import <folder|owner/name> [--revision <name>] --out <folder>
+                                 Copy a model, or download it from the hub; the same command goes on with a download
+      --revision <name>          A branch, a tag or a commit of the hub (default: main)
 
 Activation sets
   activations import <file>      Import a safetensors file: activations [n_tokens, d_in], F32, F16 or BF16

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { nestsDeeperThan } from "../../gpu/data/json-depth.ts";
+import type { ByteSource } from "../../gpu/data/safetensors.ts";
 import { parseWithFaults } from "../faults.ts";
 import { openRegularFile } from "./regular-file.ts";
 import { asFormatError, SaeFormatError } from "./sae-format-error.ts";
@@ -10,7 +11,15 @@ const maxDepth = 64;
 
 /** A JSON object from a stranger's file. Throws `SaeFormatError`. */
 export async function readJsonFile(file: string): Promise<Record<string, unknown>> {
-  const text = await readText(file);
+  return parseJsonObject(file, await readText(file));
+}
+
+/** The same of any bytes, which messages call `file`. */
+export async function readJsonSource(file: string, source: ByteSource): Promise<Record<string, unknown>> {
+  return parseJsonObject(file, await readSource(file, source));
+}
+
+function parseJsonObject(file: string, text: string): Record<string, unknown> {
   if (nestsDeeperThan(text, maxDepth)) {
     throw new SaeFormatError(`${file} nests deeper than ${maxDepth} levels; this is not a configuration.`);
   }
@@ -47,19 +56,26 @@ async function readText(file: string): Promise<string> {
   try {
     const source = await openRegularFile(file);
     try {
-      if (source.size > maxBytes) {
-        throw new SaeFormatError(
-          `${file} has ${source.size} bytes; ${maxBytes} is the most that is read as a configuration.`,
-        );
-      }
-      const bytes = await source.read(0, source.size);
-      return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+      return await readSource(file, source);
     } finally {
       await source.close();
     }
   } catch (error) {
-    if (error instanceof TypeError) throw new SaeFormatError(`${file} is not text in UTF-8.`, error);
     throw asFormatError(file, error);
+  }
+}
+
+async function readSource(file: string, source: ByteSource): Promise<string> {
+  if (source.size > maxBytes) {
+    throw new SaeFormatError(
+      `${file} has ${source.size} bytes; ${maxBytes} is the most that is read as a configuration.`,
+    );
+  }
+  const bytes = await source.read(0, source.size);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new SaeFormatError(`${file} is not text in UTF-8.`, error);
   }
 }
 

@@ -23,6 +23,10 @@ describe("settings", () => {
         import_roots: null,
         upload_limit_bytes: 64 * 1024 ** 3,
         allowed_hosts: [],
+        hub_url: "https://huggingface.co",
+        hub_token: null,
+        hub_hosts: null,
+        download_limit_bytes: 64 * 1024 ** 3,
       });
     }
   });

@@ -10,6 +10,8 @@ export interface WorkProgress {
   unit: "bytes" | "documents" | "sequences" | "tokens";
   /** Rate of the last seconds, in units; null before there is one. */
   per_second: number | null;
+  /** What it is about just now, such as a file; or why nothing comes. */
+  note: string | null;
 }
 
 /** Where a model came from. */

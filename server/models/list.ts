@@ -5,10 +5,11 @@ import type { Executor } from "../../db/executor.ts";
 import { activation_sets, captures, models, runs, tokenizations } from "../../db/schema.ts";
 import { modelStatuses } from "../../db/vocabulary.ts";
 import { hookPoints } from "../../gpu/lm/hook-points.ts";
-import { type ModelSpec, parameterCount } from "../../gpu/lm/model-spec.ts";
+import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
 import { ConflictError, NotFoundError } from "../errors.ts";
 import { afterMark, type Keyset, missingLast, pageMark } from "../keyset.ts";
-import type { ModelDetail, ModelSummary, WeightBytes } from "./views.ts";
+import { sizesOf } from "./preview.ts";
+import type { ModelDetail, ModelSummary } from "./views.ts";
 
 const sortFields = ["created_at", "name", "parameters", "bytes"] as const;
 
@@ -121,14 +122,8 @@ export async function getModel(db: Executor, { id }: z.output<typeof getModelInp
     path: modelPath(id),
     spec,
     hook_points: spec === null ? [] : hookPoints(spec),
-    weight_bytes: spec === null ? null : weightBytes(spec),
+    memory: spec === null ? null : sizesOf(spec).memory,
   };
-}
-
-/** Of the weights alone, by precision. */
-export function weightBytes(spec: ModelSpec): WeightBytes {
-  const parameters = parameterCount(spec);
-  return { float32: 4 * parameters, float16: 2 * parameters };
 }
 
 /** A model whose folder can be used. */

@@ -3,7 +3,9 @@ import type { modelStatuses } from "../../db/vocabulary.ts";
 import type { HookPoint } from "../../gpu/lm/hook-points.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
 
-export type { ModelSource, WorkProgress };
+import type { ModelPreview, ModelSizes } from "./preview.ts";
+
+export type { ModelPreview, ModelSizes, ModelSource, WorkProgress };
 export type ModelStatus = (typeof modelStatuses)[number];
 
 /** What depends on a model; it cannot be deleted while any of it is there. */
@@ -42,38 +44,18 @@ export interface ModelSummary {
   uses: ModelUses;
 }
 
-/** Bytes of the weights alone, by how they are held on the GPU. */
-export interface WeightBytes {
-  float32: number;
-  float16: number;
-}
-
 export interface ModelDetail extends ModelSummary {
   /** Folder relative to FACET_HOME. */
   path: string;
   spec: ModelSpec | null;
   /** In the order in which a pass comes by; empty before the import ends. */
   hook_points: HookPoint[];
-  weight_bytes: WeightBytes | null;
+  /** Bytes that the parameters alone take in memory, in each precision. */
+  memory: ModelSizes["memory"] | null;
 }
 
-/** What an import would bring, before anything of it is downloaded or copied. */
-export interface ModelPreviewView {
-  name: string;
-  source: ModelSource;
-  /** Whether it can be run here. */
-  supported: boolean;
-  /** Why not: what is missing. */
-  reason: string | null;
-  model_type: string | null;
-  /** Null where the configuration could not be read. */
-  spec: ModelSpec | null;
-  parameters: number | null;
-  weight_bytes: WeightBytes | null;
-  /** Of all files that an import takes. */
-  bytes: number;
-  files: number;
-  has_tokenizer: boolean;
-  /** A model of the same source that is here already. */
+/** What an import would bring, before any weight is downloaded or copied. */
+export interface ModelPreviewView extends ModelPreview {
+  /** A model of the same source that is here already, or on its way. */
   existing: { id: string; name: string } | null;
 }

@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import path from "node:path";
 import { and, eq, lt, sql } from "drizzle-orm";
 import { z } from "zod";
@@ -6,10 +7,17 @@ import { datasets } from "../../db/schema.ts";
 import type { DatasetSource } from "../../db/stored.ts";
 import { uuidv7 } from "../../db/uuid.ts";
 import { resolveImportPath } from "../activations/paths.ts";
+import { namesIn } from "../artifacts/aside.ts";
 import { awaiting } from "../awaiting.ts";
+import type { Environment } from "../environment.ts";
 import { ConflictError, NotFoundError } from "../errors.ts";
-import { abandonedReason, abandonedSeconds, canceledReason } from "../row-work.ts";
+import { hubOptions } from "../hub/hub-options.ts";
+import { abandonedReason, abandonedSeconds, canceledReason, startRowWork } from "../row-work.ts";
 import type { Services } from "../services.ts";
+import { importDataset } from "./import.ts";
+import { datasetPath } from "./list.ts";
+import { type DatasetManifest, manifestFile, readDatasetManifest } from "./manifest.ts";
+import { type DatasetSource as ImportSource, importOptionsSchema } from "./options.ts";
 
 /** Where a dataset is to be taken from. */
 export const datasetSourceSchema = z.discriminatedUnion("kind", [
@@ -30,29 +38,11 @@ export const datasetSourceSchema = z.discriminatedUnion("kind", [
   }),
 ]);
 
-const count = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
-
-/** How a source is read into documents. */
-const optionsSchema = z.strictObject({
-  /** Null: `text`, else the only column of texts. */
-  text_column: z.string().min(1).max(1_000).nullable().default(null),
-  /** Null: a folder's plain texts are a document each; a single one is cut at blank lines. */
-  split_on: z
-    .union([
-      z.enum(["file", "blank-line", "line"]),
-      z.strictObject({ separator: z.string().min(1).max(1_000) }),
-    ])
-    .nullable()
-    .default(null),
-  limit_documents: count.nullable().default(null),
-  limit_characters: count.nullable().default(null),
-});
-
 /** What the user says about a dataset besides its source. */
 export const datasetDescriptionSchema = z.object({
   /** Default: the file's name, or the repository's. */
   name: z.string().trim().min(1).max(200).optional(),
-  options: optionsSchema.prefault({}),
+  options: importOptionsSchema.omit({ name: true }).prefault({}),
 });
 
 export const importDatasetInput = datasetDescriptionSchema.extend({ source: datasetSourceSchema });
@@ -64,26 +54,157 @@ type ImportServices = Pick<Services, "db" | "env" | "background">;
  * reason in its row. Throws `PathRefusedError`.
  */
 export async function importDatasetFrom(
-  { db, env }: ImportServices,
+  services: ImportServices,
   { source, name, options }: z.output<typeof importDatasetInput>,
 ): Promise<{ id: string }> {
-  if (source.kind === "path") await resolveImportPath(env, source.path, "any");
-  const id = uuidv7();
-  const stored: DatasetSource = source.kind === "hub" ? { ...source, commit: null } : source;
-  await db.insert(datasets).values({
-    id,
-    name: name ?? (source.kind === "hub" ? source.repo : path.basename(source.path)),
-    origin: source.kind === "hub" ? source.repo : source.path,
-    source: stored,
+  if (source.kind === "path") await resolveImportPath(services.env, source.path, "any");
+  const origin = source.kind === "hub" ? source.repo : source.path;
+  const usual = source.kind === "hub" ? source.repo : path.basename(source.path);
+  return register(services, {
+    name: name ?? usual.slice(0, 200),
+    origin,
+    source: source.kind === "hub" ? { ...source, commit: null } : source,
     options,
   });
-  awaiting("Importing datasets");
-  return { id };
 }
+
+export interface DatasetUpload {
+  /** Where the upload stands; it is removed once it was read, and when reading it failed. */
+  file: string;
+  /** As the user called it. */
+  file_name: string;
+  description: z.output<typeof datasetDescriptionSchema>;
+}
+
+/** The same for a file that was uploaded. */
+export async function importUploadedDataset(
+  services: ImportServices,
+  { file, file_name, description: { name, options } }: DatasetUpload,
+): Promise<{ id: string }> {
+  const source: DatasetSource = { kind: "upload", file_name };
+  return register(
+    services,
+    { name: name ?? file_name.slice(0, 200), origin: file_name, source, options },
+    file,
+  );
+}
+
+async function register(
+  services: ImportServices,
+  values: Pick<DatasetRow, "name" | "origin" | "source" | "options">,
+  uploaded: string | null = null,
+): Promise<{ id: string }> {
+  const [row] = await services.db
+    .insert(datasets)
+    .values({ id: uuidv7(), ...values })
+    .returning();
+  begin(services, row!, uploaded);
+  return { id: row!.id };
+}
+
+type DatasetRow = typeof datasets.$inferSelect;
+
+function begin({ db, env, background }: ImportServices, row: DatasetRow, uploaded: string | null): void {
+  const { id, attempt, name, source, options } = row;
+  const folder = path.join(env.home, datasetPath(id));
+  const mine = and(eq(datasets.id, id), eq(datasets.status, "importing"), eq(datasets.attempt, attempt));
+  startRowWork<DatasetManifest>({
+    background,
+    key: workKey(id),
+    async work(signal, report) {
+      try {
+        // A server that ended between the folder's name and the row's last write left a whole dataset.
+        if (await isThere(folder)) return await readDatasetManifest(folder);
+        return await importDataset({
+          source: await sourceOf(env, source, uploaded),
+          folder,
+          options: { ...options, name },
+          hub: hubOptions(env),
+          signal,
+          onProgress: ({ stage, bytes, total_bytes, documents }) =>
+            report({
+              stage,
+              done: bytes,
+              total: total_bytes,
+              unit: "bytes",
+              note: `${documents.toLocaleString("en")} documents`,
+            }),
+        });
+      } finally {
+        if (uploaded !== null) await rm(uploaded, { recursive: true, force: true });
+      }
+    },
+    async write(columns) {
+      const rows = await db
+        .update(datasets)
+        .set({ ...columns, updated_at: sql`now()` })
+        .where(mine)
+        .returning({ id: datasets.id });
+      return rows.length > 0;
+    },
+    async finish(manifest) {
+      const { n_documents, n_characters, bytes, sha256, lengths, n_empty, duplicates, columns, limited } =
+        manifest;
+      const rows = await db
+        .update(datasets)
+        .set({
+          status: "ready",
+          progress: null,
+          reason: null,
+          source: asImported(source, manifest),
+          n_documents,
+          n_characters,
+          bytes,
+          sha256,
+          statistics: { lengths, n_empty, duplicates, columns, limited },
+          updated_at: sql`now()`,
+        })
+        .where(mine)
+        .returning({ id: datasets.id });
+      return rows.length > 0;
+    },
+    discard: () => rm(folder, { recursive: true, force: true }),
+  });
+}
+
+async function isThere(folder: string): Promise<boolean> {
+  return (await namesIn(folder)).includes(manifestFile);
+}
+
+async function sourceOf(
+  env: Environment,
+  source: DatasetSource,
+  uploaded: string | null,
+): Promise<ImportSource> {
+  switch (source.kind) {
+    case "hub": {
+      const { repo, config, split, revision } = source;
+      return { kind: "hub", repo, config, split, revision };
+    }
+    case "path":
+      return { kind: "path", path: await resolveImportPath(env, source.path, "any") };
+    case "upload":
+      if (uploaded === null) {
+        throw new ConflictError("The uploaded file is not kept. Delete this dataset, and upload it again.");
+      }
+      return { kind: "path", path: uploaded };
+    case "sample":
+      return awaiting("The sample text");
+  }
+}
+
+/** What was left open of a hub's source, as it was found there. */
+function asImported(source: DatasetSource, { source: found }: DatasetManifest): DatasetSource {
+  if (source.kind !== "hub" || found.kind !== "hub") return source;
+  const { config, split, commit } = found;
+  return { ...source, config, split, commit };
+}
+
+const workKey = (id: string) => `dataset ${id}`;
 
 export const datasetInput = z.object({ id: z.uuid() });
 
-/** Ends an import; what is there already stays for another try. Throws `ConflictError` when none is under way. */
+/** Ends an import; it can be tried again. Throws `ConflictError` when none is under way. */
 export async function cancelDatasetImport(
   { db, background }: ImportServices,
   { id }: z.output<typeof datasetInput>,
@@ -94,17 +215,16 @@ export async function cancelDatasetImport(
     .where(and(eq(datasets.id, id), eq(datasets.status, "importing")))
     .returning({ id: datasets.id });
   if (ended.length === 0) throw await notInState(db, id, "being imported");
-  await background.cancel(`dataset ${id}`);
+  await background.cancel(workKey(id));
   return { id };
 }
 
-/** Tries an import again that failed, was canceled or cut; it goes on from what is there. Throws `ConflictError`. */
+/** Tries an import again that failed, was canceled or cut. Throws `ConflictError`. */
 export async function retryDatasetImport(
-  { db }: ImportServices,
+  services: ImportServices,
   { id }: z.output<typeof datasetInput>,
 ): Promise<{ id: string }> {
-  awaiting("Importing datasets");
-  const [row] = await db
+  const [row] = await services.db
     .update(datasets)
     .set({
       status: "importing",
@@ -115,7 +235,8 @@ export async function retryDatasetImport(
     })
     .where(and(eq(datasets.id, id), eq(datasets.status, "failed")))
     .returning();
-  if (row === undefined) throw await notInState(db, id, "a failed import");
+  if (row === undefined) throw await notInState(services.db, id, "a failed import");
+  begin(services, row, null);
   return { id };
 }
 

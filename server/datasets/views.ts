@@ -6,7 +6,9 @@ import type {
   WorkProgress,
 } from "../../db/stored.ts";
 import type { datasetStatuses } from "../../db/vocabulary.ts";
+import type { DocumentMeta } from "./raw-document.ts";
 
+export type { SearchMatch, SearchPage } from "./search.ts";
 export type { DatasetOptions, DatasetSource, DatasetStatistics, LengthBucket, WorkProgress };
 export type DatasetStatus = (typeof datasetStatuses)[number];
 
@@ -47,7 +49,7 @@ export interface DocumentView {
   characters: number;
   truncated: boolean;
   /** What else the source says of it, as it stands there. */
-  meta: Record<string, string | number | boolean | null> | null;
+  meta: DocumentMeta | null;
 }
 
 export interface DocumentPage {
@@ -55,12 +57,5 @@ export interface DocumentPage {
   /** Documents in all. */
   total: number;
   /** Where to go on; null after the last. */
-  next: number | null;
-}
-
-/** Where a text was found; `document.text` is what stands around it. */
-export interface SearchPage {
-  documents: DocumentView[];
-  /** Where to go on searching; null when every document was looked at. */
   next: number | null;
 }

@@ -18,6 +18,7 @@ import { nearest } from "../headless/nearest.ts";
 import { synth } from "../headless/synth.ts";
 import { train } from "../headless/train.ts";
 import { deleteSet, importSet, listSets } from "./activations.ts";
+import { deleteModel, importModel, listModels, showModel } from "./models.ts";
 import { controlOne, createOne, deleteOne, listAll, showOne, watchRun } from "./runs.ts";
 import { deleteSae, downloadSae, evaluateSae, importSae, listSaes, showSae } from "./saes.ts";
 import { status } from "./status.ts";
@@ -70,6 +71,10 @@ const localCommands: Record<string, Command<LocalInvocation, number>> = {
 };
 
 const serverCommands: Record<string, Command<Invocation, void>> = {
+  "models import": { words: 1, options: ["name", "revision"], run: importModel },
+  "models list": { words: 0, options: ["text"], run: listModels },
+  "models show": { words: 1, options: [], run: showModel },
+  "models delete": { words: 1, options: [], run: deleteModel },
   "activations import": {
     words: 1,
     options: ["name", "hook-name", "model-name", "dataset-name", "tensor", "upload"],

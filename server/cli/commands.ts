@@ -18,6 +18,7 @@ import { nearest } from "../headless/nearest.ts";
 import { synth } from "../headless/synth.ts";
 import { train } from "../headless/train.ts";
 import { deleteSet, importSet, listSets } from "./activations.ts";
+import { deleteDataset, importDataset, listDatasets, showDataset } from "./datasets.ts";
 import { deleteModel, importModel, listModels, showModel } from "./models.ts";
 import { controlOne, createOne, deleteOne, listAll, showOne, watchRun } from "./runs.ts";
 import { deleteSae, downloadSae, evaluateSae, importSae, listSaes, showSae } from "./saes.ts";
@@ -82,6 +83,17 @@ const serverCommands: Record<string, Command<Invocation, void>> = {
   },
   "activations list": { words: 0, options: ["text"], run: listSets },
   "activations delete": { words: 1, options: [], run: deleteSet },
+  "datasets import": {
+    words: 1,
+    options: [
+      ...["name", "text-column", "split-on", "separator", "limit-documents", "limit-characters", "upload"],
+      ...["revision", "config", "split"],
+    ],
+    run: importDataset,
+  },
+  "datasets list": { words: 0, options: ["text"], run: listDatasets },
+  "datasets show": { words: 1, options: [], run: showDataset },
+  "datasets delete": { words: 1, options: [], run: deleteDataset },
   "runs list": { words: 0, options: ["status", "text", "model", "dataset", "limit"], run: listAll },
   "runs show": { words: 1, options: [], run: showOne },
   "runs create": { words: 1, options: "any", run: createOne },

@@ -45,11 +45,12 @@ function summary({ source, model_type, parameters, bytes: size }: ModelManifest,
   return `Imported ${from}: ${model_type}, ${parameters.toLocaleString("en")} parameters, ${bytes(size)}, in ${folder}`;
 }
 
-/** Progress of an import on the terminal; the bar begins where an earlier import has left off. */
+/** Progress of an import on the terminal. Each file begins where an earlier import left it, so that the rate is true. */
 class ShownProgress {
   readonly #output: LocalInvocation["output"];
   readonly #json: boolean;
   #progress: Progress | null = null;
+  #file = "";
 
   constructor(output: LocalInvocation["output"], json: boolean) {
     this.#output = output;
@@ -63,6 +64,8 @@ class ShownProgress {
       return;
     }
     if (phase !== "copying") return;
+    if (this.#file !== file) this.end();
+    this.#file = file;
     this.#progress ??= new Progress({
       unit: "byte",
       total: total_bytes,
@@ -75,5 +78,6 @@ class ShownProgress {
 
   end(): void {
     this.#progress?.end();
+    this.#progress = null;
   }
 }

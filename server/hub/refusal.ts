@@ -56,7 +56,7 @@ function denied({ token }: HubOptions, url: URL, what: string, reason: string | 
 function missing(url: URL, what: string, reason: string | null): HubError {
   const words =
     reason === "RevisionNotFound"
-      ? `has no such revision of ${what}. Name a branch, a tag or a commit that is there.`
+      ? `has no ${what}: there is no such revision. Name a branch, a tag or a commit that is there.`
       : `has no ${what}. Check the name.`;
   return new HubError("not_found", `${url.host} ${words}`);
 }

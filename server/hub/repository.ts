@@ -40,6 +40,8 @@ export interface Repository {
 const maxAnswerBytes = 32 * 2 ** 20;
 const maxAnswerDepth = 64;
 const maxPages = 500;
+/** Who asks what there is waits for the answer, so it comes soon. */
+const failures = 4;
 const maxFiles = 200_000;
 
 const sha1 = z.string().regex(/^[0-9a-f]{40}$/);
@@ -70,7 +72,7 @@ export async function listRepository(
   checkRepository(repo);
   checkRevision(revision);
   const api = `${hub.url}/api/${type}s/${repo}`;
-  const what = `${type === "model" ? "the model" : "the dataset"} ${repo} at ${revision}`;
+  const what = `${type} ${repo} at ${revision}`;
   const asking = { hub, what, signal, tell };
   const about = new URL(`${api}/revision/${encodeURIComponent(revision)}?expand=sha&expand=gated`);
   const { value, host } = await json(asking, about, revisionAnswer);
@@ -114,7 +116,8 @@ async function json<T extends z.ZodType>(
   url: URL,
   schema: T,
 ): Promise<{ value: z.output<T>; next: URL | null; host: string }> {
-  return persistently(new Retries(hub.patience, signal, tell), async () => {
+  const patience = { ...hub.patience, failures: Math.min(failures, hub.patience.failures) };
+  return persistently(new Retries(patience, signal, tell), async () => {
     const answer = await ask(hub, url, what, { accept: "application/json" }, signal);
     const parsed = schema.safeParse(parsedJson(await textOf(answer, url.host), url.host));
     if (!parsed.success) {

@@ -115,7 +115,6 @@ async function fetched(
   for (const { name, file } of wanted) {
     const onBytes = (bytes: number, note?: string) =>
       onProgress({ phase: "copying", file: name, bytes: before + bytes, total_bytes, note: note ?? null });
-    onBytes(0);
     written.push({ name, ...(await fetchOne(file, path.join(folder, name), hub, signal, onBytes)) });
     before += file.bytes;
   }

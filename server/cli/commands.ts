@@ -7,6 +7,8 @@ import { InvalidInputError, ServiceError } from "../errors.ts";
 import { capture } from "../headless/capture.ts";
 import { captureOptions } from "../headless/capture-request.ts";
 import { exportTo, importFrom } from "../headless/convert.ts";
+import { datasetImportOptions, importDatasetTo } from "../headless/dataset-import.ts";
+import { datasetShowOptions, showDataset } from "../headless/dataset-show.ts";
 import { evalOptions, evaluate } from "../headless/eval.ts";
 import { exitCode, InterruptedError } from "../headless/exit-code.ts";
 import { helpFor } from "../headless/help.ts";
@@ -16,6 +18,7 @@ import { inspectModel } from "../headless/model-inspect.ts";
 import { modelPreviewOptions, previewModelOf } from "../headless/model-preview.ts";
 import { nearest } from "../headless/nearest.ts";
 import { synth } from "../headless/synth.ts";
+import { tokenize, tokenizeOptions } from "../headless/tokenize.ts";
 import { train } from "../headless/train.ts";
 import { deleteSet, importSet, listSets } from "./activations.ts";
 import { deleteDataset, importDataset, listDatasets, showDataset } from "./datasets.ts";
@@ -67,6 +70,9 @@ const localCommands: Record<string, Command<LocalInvocation, number>> = {
   synth: { words: 0, options: "any", run: synth },
   capture: { words: 0, options: captureOptions, run: capture },
   "model inspect": { words: 1, options: [], run: inspectModel },
+  "dataset import": { words: 1, options: datasetImportOptions, run: importDatasetTo },
+  "dataset show": { words: 1, options: datasetShowOptions, run: showDataset },
+  tokenize: { words: 0, options: tokenizeOptions, run: tokenize },
   "model preview": { words: 1, options: modelPreviewOptions, run: previewModelOf },
   "model import": { words: 1, options: modelImportOptions, run: importModelTo },
 };

@@ -38,6 +38,28 @@ On this machine, without a server
       --batch-size <n>           Sequences that go through the model together (default: about 4096 tokens' worth, or what fits)
       --adapter <name>           GPU: a part of its name, or software
   model inspect <folder>         Say what model a folder holds, whether it can be run, and its hook points
+  dataset import <path|owner/name> --out <folder>
+                                 Keep the documents of a file or folder (.txt, .jsonl, .csv, .tsv, also .gz and .zst;
+                                 .parquet), or of a hub's dataset
+      --name <text>              Name of the dataset (default: the last part of the path or name)
+      --text-column <name>       Column of the documents (default: text, else the only one of texts)
+      --split-on file|blank-line|line
+                                 How a plain text is cut (default: a folder's texts not at all, one file at blank lines)
+      --separator <text>         Cut it at this text instead; \\n is a new line
+      --config, --split, --revision <name>
+                                 Of a hub's dataset (default: the only one or default; train; main)
+      --limit-documents, --limit-characters <n>
+  dataset show <folder> [--search <text>] [--from <n>] [--limit <n>]
+                                 What is known of a dataset, and documents from the n-th on, or those that hold a text
+  tokenize --dataset <folder> --model <folder> --out <folder>
+                                 Pack a dataset's documents into sequences of the model's tokens
+      --context-size <n>         Tokens of a sequence (default: 128, or what the model takes)
+      --bos sequence|document|none
+                                 Where BOS stands (default: first in every sequence, where the model has one)
+      --separator bos|eos|none   Between documents (default: BOS with --bos sequence, else EOS)
+      --remainder drop|pad       What becomes of the last tokens that fill no sequence (default: drop)
+      --held-out <share>         Of the sequences, at the end, never trained on (default: 0.05)
+      --workers <n>              Threads (default: as many as cores, as far as they pay)
   model preview <folder|owner/name> [--revision <name>]
                                  Say what a model is and takes, and whether it can be imported; no weight is downloaded
   model import <folder|owner/name> [--revision <name>] --out <folder>

@@ -5,7 +5,7 @@ import { parquetRows } from "./parquet-rows.ts";
 
 /** The program of the thread that reads one Parquet file: a batch for every message. */
 
-const { file, shownAs, textColumn } = workerData as ParquetTask;
+const { file, shownAs, textColumn } = (workerData as { task: ParquetTask }).task;
 const batches = parquetRows(file, shownAs, textColumn);
 const answer = (message: ParquetAnswer) => parentPort?.postMessage(message);
 

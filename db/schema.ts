@@ -31,6 +31,8 @@ import type {
   EvaluatedSet,
   EvaluationSubject,
   ModelSource,
+  TokenizeOptions,
+  TokenStatistics,
   WorkProgress,
 } from "./stored.ts";
 import { uuidv7 } from "./uuid.ts";
@@ -81,6 +83,8 @@ export const models = pgTable(
     bytes: bytes(),
     sha256: text(),
     has_tokenizer: boolean(),
+    /** Of tokenizer.json: models with the same one can share tokenizations. */
+    tokenizer_sha256: text(),
     created_at: time().notNull().defaultNow(),
     updated_at: time().notNull().defaultNow(),
   },
@@ -154,8 +158,10 @@ export const tokenizations = pgTable(
     reason: text(),
     /** Times it was begun; only the newest writes. */
     attempt: integer().notNull().default(1),
-    /** As the tokenizer takes them. */
-    options: jsonb().$type<object>().notNull(),
+    /** As they are carried out. */
+    options: jsonb().$type<TokenizeOptions>().notNull(),
+    /** Of the tokenizer.json that was used. */
+    tokenizer_sha256: text().notNull(),
     context_size: integer().notNull(),
     n_sequences: bytes(),
     /** The last ones, which are never trained on. */
@@ -164,6 +170,8 @@ export const tokenizations = pgTable(
     n_text_tokens: bytes(),
     n_special_tokens: bytes(),
     n_padding_tokens: bytes(),
+    /** Documents by their number of tokens, and tokens a character. */
+    statistics: jsonb().$type<TokenStatistics>(),
     bytes: bytes(),
     /** Of dataset, tokenizer and options together: the same is not made twice. */
     hash: text().notNull(),

@@ -67,6 +67,28 @@ export interface DatasetOptions {
   limit_characters: number | null;
 }
 
+/** How text becomes sequences. */
+export interface TokenizeOptions {
+  /** Tokens of a sequence. */
+  context_size: number;
+  /** Where the model's BOS token stands: first in every sequence, before every document, or nowhere. */
+  bos: "sequence" | "document" | "none";
+  /** The token between two documents. */
+  separator: "bos" | "eos" | "none";
+  /** What becomes of the last tokens, which do not fill a sequence. */
+  remainder: "drop" | "pad";
+  /** Share of the sequences, at the end, that are never trained on. */
+  held_out: number;
+}
+
+export interface TokenStatistics {
+  /** Documents by their number of tokens, none put in front or behind. */
+  document_tokens: { shortest: number; longest: number; buckets: LengthBucket[] };
+  tokens_per_character: number;
+  /** Tokens of documents that filled no sequence and were dropped. */
+  n_dropped_tokens: number;
+}
+
 export interface CaptureOptions {
   /** Ids that count as special although the tokenizer does not call them so; their rows are not trained on. */
   excluded_token_ids: number[];

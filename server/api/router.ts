@@ -168,7 +168,7 @@ const tokenizationsRouter = router({
     .query(({ ctx, input }) => getTokenization(ctx.services.db, input)),
   preview: procedure
     .input(previewTokensInput)
-    .query(({ ctx, input, signal }) => previewTokenization(ctx.services, input, signal)),
+    .query(({ ctx, input }) => previewTokenization(ctx.services, input)),
   create: procedure
     .input(createTokenizationInput)
     .mutation(({ ctx, input }) => createTokenization(ctx.services, input)),

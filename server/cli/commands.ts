@@ -21,11 +21,13 @@ import { synth } from "../headless/synth.ts";
 import { tokenize, tokenizeOptions } from "../headless/tokenize.ts";
 import { train } from "../headless/train.ts";
 import { deleteSet, importSet, listSets } from "./activations.ts";
-import { deleteDataset, importDataset, listDatasets, showDataset } from "./datasets.ts";
+import { cancelCapture, createCapture, deleteCapture, listCaptures, watchCapture } from "./captures.ts";
+import { deleteDataset, importDataset, listDatasets, showStoredDataset } from "./datasets.ts";
 import { deleteModel, importModel, listModels, showModel } from "./models.ts";
 import { controlOne, createOne, deleteOne, listAll, showOne, watchRun } from "./runs.ts";
 import { deleteSae, downloadSae, evaluateSae, importSae, listSaes, showSae } from "./saes.ts";
 import { status } from "./status.ts";
+import { createTokenization, deleteTokenization, listTokenizations } from "./tokenizations.ts";
 import { UsageError } from "./usage.ts";
 
 /** Where a command writes. */
@@ -82,6 +84,28 @@ const serverCommands: Record<string, Command<Invocation, void>> = {
   "models list": { words: 0, options: ["text"], run: listModels },
   "models show": { words: 1, options: [], run: showModel },
   "models delete": { words: 1, options: [], run: deleteModel },
+  "tokenizations list": { words: 0, options: ["text", "dataset", "model"], run: listTokenizations },
+  "tokenizations create": {
+    words: 0,
+    options: [
+      ...["dataset", "model", "name"],
+      ...["context-size", "bos", "separator", "remainder", "held-out"],
+    ],
+    run: createTokenization,
+  },
+  "tokenizations delete": { words: 1, options: [], run: deleteTokenization },
+  "captures list": { words: 0, options: ["text"], run: listCaptures },
+  "captures create": {
+    words: 0,
+    options: [
+      ...["model", "tokenization", "hooks", "name", "dtype"],
+      ...["exclude-token", "batch-size", "watch"],
+    ],
+    run: createCapture,
+  },
+  "captures watch": { words: 1, options: [], run: watchCapture },
+  "captures cancel": { words: 1, options: [], run: cancelCapture },
+  "captures delete": { words: 1, options: [], run: deleteCapture },
   "activations import": {
     words: 1,
     options: ["name", "hook-name", "model-name", "dataset-name", "tensor", "upload"],
@@ -98,7 +122,7 @@ const serverCommands: Record<string, Command<Invocation, void>> = {
     run: importDataset,
   },
   "datasets list": { words: 0, options: ["text"], run: listDatasets },
-  "datasets show": { words: 1, options: [], run: showDataset },
+  "datasets show": { words: 1, options: [], run: showStoredDataset },
   "datasets delete": { words: 1, options: [], run: deleteDataset },
   "runs list": { words: 0, options: ["status", "text", "model", "dataset", "limit"], run: listAll },
   "runs show": { words: 1, options: [], run: showOne },
@@ -114,7 +138,11 @@ const serverCommands: Record<string, Command<Invocation, void>> = {
   "saes show": { words: 1, options: [], run: showSae },
   "saes import": { words: 1, options: ["name"], run: importSae },
   "saes download": { words: 1, options: ["format", "out"], run: downloadSae },
-  "saes evaluate": { words: 1, options: ["set", "tokens"], run: evaluateSae },
+  "saes evaluate": {
+    words: 1,
+    options: ["set", "tokens", "model", "tokenization", "hook-name", "sequences"],
+    run: evaluateSae,
+  },
   "saes delete": { words: 1, options: [], run: deleteSae },
   status: { words: 0, options: [], run: status },
 };

@@ -117,7 +117,7 @@ export async function listDatasets({ client, output, options, json }: Invocation
   if (list.total > list.items.length) output.out(`… ${list.total - list.items.length} more`);
 }
 
-export async function showDataset({ client, output, words, json }: Invocation): Promise<void> {
+export async function showStoredDataset({ client, output, words, json }: Invocation): Promise<void> {
   const dataset = await client.api.datasets.get.query({ id: words[0]! });
   if (json) {
     output.out(JSON.stringify(dataset));

@@ -14,6 +14,7 @@ import { ConflictError, NotFoundError } from "../errors.ts";
 import { hubOptions } from "../hub/hub-options.ts";
 import { abandonedReason, abandonedSeconds, canceledReason, startRowWork } from "../row-work.ts";
 import type { Services } from "../services.ts";
+import { tokenizerFile } from "../tokens/model-tokenizer.ts";
 import { type ModelSource as ImportSource, importModel } from "./import.ts";
 import { modelPath } from "./list.ts";
 import { type ModelManifest, readModelManifest } from "./manifest.ts";
@@ -133,6 +134,7 @@ function begin({ db, env, background }: ImportServices, row: ModelRow): void {
       return rows.length > 0;
     },
     async finish({ manifest, spec }) {
+      const tokenizer = manifest.files.find((file) => file.name === tokenizerFile);
       const rows = await db
         .update(models)
         .set({
@@ -145,7 +147,8 @@ function begin({ db, env, background }: ImportServices, row: ModelRow): void {
           parameters: manifest.parameters,
           bytes: manifest.bytes,
           sha256: manifest.sha256,
-          has_tokenizer: manifest.files.some((file) => file.name === "tokenizer.json"),
+          has_tokenizer: tokenizer !== undefined,
+          tokenizer_sha256: tokenizer?.sha256 ?? null,
           updated_at: sql`now()`,
         })
         .where(mine)

@@ -40,6 +40,8 @@ export interface ModelSummary {
   bytes: number | null;
   sha256: string | null;
   has_tokenizer: boolean | null;
+  /** Of its tokenizer.json; null where it has none. */
+  tokenizer_sha256: string | null;
   created_at: string;
   uses: ModelUses;
 }

@@ -71,9 +71,9 @@ export function tokenizationFaults(
     return [`Tokenizing “${tokenization.name}” failed; try it again, or choose another.`];
   }
   if (model === undefined) return [];
-  if (tokenization.model_id !== model.id) {
+  if (tokenization.tokenizer_sha256 !== model.tokenizer_sha256) {
     return [
-      `“${tokenization.name}” was made with another model's tokenizer, whose ids mean nothing to “${model.name}”. Tokenize the dataset for “${model.name}”.`,
+      `“${tokenization.name}” was made with another tokenizer, whose ids mean nothing to “${model.name}”. Tokenize the dataset for “${model.name}”.`,
     ];
   }
   if (model.spec !== null && tokenization.context_size > model.spec.n_ctx) {

@@ -1,4 +1,5 @@
-import { type SQL, sql } from "drizzle-orm";
+import { eq, type SQL, sql } from "drizzle-orm";
+import type { Executor } from "../../db/executor.ts";
 import {
   activation_sets,
   datasets,
@@ -7,7 +8,8 @@ import {
   runs,
   tokenizations,
 } from "../../db/schema.ts";
-import type { LiveSourceView } from "./views.ts";
+import type { EvaluationSubject } from "../../db/stored.ts";
+import type { LiveSourceView, RunSource } from "./views.ts";
 
 /**
  * For a query over runs: what a live run trains on; null for others. Tables are named in full, since Drizzle leaves a
@@ -37,4 +39,30 @@ export function sourceIsOf(what: "model" | "dataset", name: string): SQL {
     select 1 from ${run_activation_sets} r join ${activation_sets} s on s.id = r.activation_set_id
     where r.run_id = ${runs}.id and s.${sql.identifier(`${what}_name`)} = ${name}
   ) or exists (${live}))`;
+}
+
+/** What a live run's SAE is measured in, as its evaluation remembers it, and the dataset behind the tokens. */
+export async function readLive(
+  db: Executor,
+  { model_id, tokenization_id }: Extract<RunSource, { kind: "live" }>,
+): Promise<{ subject: Omit<EvaluationSubject, "hook_name">; dataset_name: string }> {
+  const [[model], [found]] = await Promise.all([
+    db.select().from(models).where(eq(models.id, model_id)),
+    db
+      .select({ tokenization: tokenizations, dataset_name: datasets.name })
+      .from(tokenizations)
+      .innerJoin(datasets, eq(datasets.id, tokenizations.dataset_id))
+      .where(eq(tokenizations.id, tokenization_id)),
+  ]);
+  // A run's foreign keys keep both from being deleted before it.
+  const { id, name, sha256 } = model!;
+  const { tokenization, dataset_name } = found!;
+  const { hash, context_size } = tokenization;
+  return {
+    subject: {
+      model: { id, name, sha256: sha256! },
+      tokenization: { id: tokenization.id, name: tokenization.name, hash, context_size },
+    },
+    dataset_name,
+  };
 }

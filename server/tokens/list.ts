@@ -1,15 +1,16 @@
 import path from "node:path";
-import { and, count, desc, eq, getTableColumns, ilike, inArray, lt, or, sql } from "drizzle-orm";
+import { and, count, desc, eq, getTableColumns, ilike, inArray, lt, or, type SQL, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { Executor } from "../../db/executor.ts";
 import { activation_sets, captures, datasets, models, runs, tokenizations } from "../../db/schema.ts";
 import { tokenizationStatuses } from "../../db/vocabulary.ts";
 import { ConflictError, NotFoundError } from "../errors.ts";
-import type { TokenizationView, TokenizeOptionsView } from "./views.ts";
+import type { TokenizationView } from "./views.ts";
 
 export const listTokenizationsInput = z
   .object({
     dataset_id: z.uuid().optional(),
+    /** Made with this model's tokenizer, or with the same one of another model. */
     model_id: z.uuid().optional(),
     status: z.array(z.enum(tokenizationStatuses)).optional(),
     /** Found in its name, its dataset's or its model's, ignoring case. */
@@ -48,21 +49,11 @@ type TokenizationRow = {
 } & TokenizationView["uses"];
 
 function view({ tokenization, dataset_name, model_name, ...uses }: TokenizationRow): TokenizationView {
-  const {
-    updated_at: _updated,
-    attempt: _attempt,
-    dataset_id,
-    model_id,
-    options,
-    created_at,
-    ...rest
-  } = tokenization;
+  const { updated_at: _updated, attempt: _attempt, dataset_id, model_id, created_at, ...rest } = tokenization;
   return {
     ...rest,
     dataset: { id: dataset_id, name: dataset_name },
     model: { id: model_id, name: model_name },
-    // Only `createTokenization` writes them, from the tokenizer's own schema.
-    options: options as TokenizeOptionsView,
     created_at: created_at.toISOString(),
     uses,
   };
@@ -78,7 +69,7 @@ export async function listTokenizations(
   const searched = [tokenizations.name, datasets.name, models.name];
   const filters = and(
     input.dataset_id === undefined ? undefined : eq(tokenizations.dataset_id, input.dataset_id),
-    input.model_id === undefined ? undefined : eq(tokenizations.model_id, input.model_id),
+    input.model_id === undefined ? undefined : sameTokenizer(input.model_id),
     input.status === undefined ? undefined : inArray(tokenizations.status, input.status),
     pattern === null ? undefined : or(...searched.map((column) => ilike(column, pattern))),
   );
@@ -104,6 +95,10 @@ export async function listTokenizations(
     next_cursor: rows.length > input.limit ? (page.at(-1)?.tokenization.id ?? null) : null,
     total: counted?.n ?? 0,
   };
+}
+
+function sameTokenizer(modelId: string): SQL {
+  return sql`${tokenizations.tokenizer_sha256} = (select m.tokenizer_sha256 from ${models} m where m.id = ${modelId})`;
 }
 
 export const getTokenizationInput = z.object({ id: z.uuid() });

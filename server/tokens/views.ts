@@ -1,7 +1,9 @@
-import type { WorkProgress } from "../../db/stored.ts";
+import type { TokenizeOptions, TokenStatistics, WorkProgress } from "../../db/stored.ts";
 import type { tokenizationStatuses } from "../../db/vocabulary.ts";
+import type { DocumentSpan } from "./packer.ts";
+import type { TokenChip, TokenPreview } from "./preview.ts";
 
-export type { WorkProgress };
+export type { DocumentSpan, TokenChip, TokenizeOptions, TokenPreview, TokenStatistics, WorkProgress };
 export type TokenizationStatus = (typeof tokenizationStatuses)[number];
 
 /** What depends on a tokenization; it cannot be deleted while any of it is there. */
@@ -16,13 +18,15 @@ export interface TokenizationView {
   id: string;
   name: string;
   dataset: { id: string; name: string };
-  /** The model whose tokenizer was used. */
+  /** The model whose tokenizer was used; others with the same tokenizer can read it too. */
   model: { id: string; name: string };
   status: TokenizationStatus;
   progress: WorkProgress | null;
   /** Why it failed: cause and next step. */
   reason: string | null;
-  options: TokenizeOptionsView;
+  options: TokenizeOptions;
+  /** Of the tokenizer.json that was used. */
+  tokenizer_sha256: string;
   /** Tokens of a sequence. */
   context_size: number;
   n_sequences: number | null;
@@ -33,6 +37,7 @@ export interface TokenizationView {
   n_text_tokens: number | null;
   n_special_tokens: number | null;
   n_padding_tokens: number | null;
+  statistics: TokenStatistics | null;
   bytes: number | null;
   /** Of dataset, tokenizer and options together: the same is not made twice. */
   hash: string;
@@ -40,46 +45,25 @@ export interface TokenizationView {
   uses: TokenizationUses;
 }
 
-/** How text becomes sequences, as it was asked for. */
-export type TokenizeOptionsView = Record<string, string | number | boolean | null>;
-
-/** A token as it is shown. */
-export interface TokenChip {
+/** A token of a stored sequence, as it is shown. */
+export interface SequenceToken {
   id: number;
-  /** As it stands in the text; a part of a character that spans tokens is shown as its bytes. */
+  /** What it stands for; bytes that are no whole character as `<0xE2>`. */
   text: string;
-  kind: "text" | "special" | "padding";
-}
-
-/** Where a document lies in a sequence. */
-export interface DocumentSpanView {
-  document: number;
-  /** First and last position. */
-  first: number;
-  last: number;
-  /** The document's token at `first`. */
-  offset: number;
+  kind: TokenChip["kind"];
 }
 
 export interface SequenceView {
   index: number;
   /** Whether it is among those that are never trained on. */
   held_out: boolean;
-  tokens: TokenChip[];
-  documents: DocumentSpanView[];
+  tokens: SequenceToken[];
+  /** Positions first … last hold tokens of a document, from its token `offset` on. */
+  documents: DocumentSpan[];
 }
 
 export interface SequencePage {
   sequences: SequenceView[];
   /** Sequences in all. */
   total: number;
-}
-
-/** The first sequences as they would be made, before anything is written. */
-export interface TokenPreviewView {
-  sequences: Omit<SequenceView, "held_out">[];
-  /** Characters a token, over what was read; the number of tokens of the whole follows from it. */
-  characters_per_token: number;
-  /** Estimated from that; null for a text of its own. */
-  n_text_tokens: number | null;
 }

@@ -54,6 +54,7 @@ export async function finishRun(
       evaluation,
       recovery,
       histograms: saeHistograms(sae, feature_frequency),
+      in_model: null,
     },
   });
 }

@@ -250,7 +250,7 @@ function reportLocal(error: unknown, output: Output): number {
     for (const { path, message } of error.faults) output.err(`${path}: ${message}`);
     return exitCode.wrong;
   }
-  if (error instanceof UsageError) return report(error, output);
+  if (error instanceof UsageError || error instanceof EnvironmentError) return report(error, output);
   output.err(error instanceof Error ? error.message : String(error));
   if (error instanceof InterruptedError) return error.exitCode;
   if (error instanceof DivergedError) return exitCode.diverged;

@@ -33,6 +33,7 @@ export class PartialFolder {
   }
 
   /**
+   * @param source What is imported, as JSON has it.
    * @param resumable What earlier work on the same source has left is kept. Otherwise all is begun anew.
    * @throws ConflictError where the target is there already, or someone else is at work on it
    */

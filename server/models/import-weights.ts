@@ -32,7 +32,7 @@ export async function weightFilesOf({ name, files, read }: SourceFiles): Promise
     );
   }
   const missing = [...shards].filter(
-    (shard) => typeof shard !== "string" || !shard.endsWith(".safetensors") || !files.has(shard),
+    (shard) => typeof shard !== "string" || !/^[^./\\][^/\\]*\.safetensors$/.test(shard) || !files.has(shard),
   );
   if (missing.length === 0) return [indexFile, ...([...shards] as string[]).sort()];
   const some = missing.slice(0, 5).map((shard) => JSON.stringify(shard)?.slice(0, 100));

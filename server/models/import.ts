@@ -67,7 +67,9 @@ export async function importModel({
   const preview = await previewFiles(from, hub, signal);
   if (preview.reason !== null) throw new ModelRefusedError(preview.reason);
   try {
-    const partial = await PartialFolder.open(target, from.origin, source.kind === "hub");
+    // A commit is the same by whatever name it was asked for.
+    const contents = { ...from.origin, revision: undefined };
+    const partial = await PartialFolder.open(target, contents, source.kind === "hub");
     try {
       await checkSpace(partial.path, preview.download_bytes - (await partial.bytes()));
       const files = await fetched(

@@ -175,9 +175,13 @@ function describe(hub: HubServer, repository: HubRepository, rest: string, respo
   const commit = commitOf(repository);
   const [, kind, revision = "", query = ""] = /^(revision|tree)\/([^/?]+)\??(.*)$/.exec(rest) ?? [];
   if (!["main", "v1", "refs%2Fpr%2F1", commit].includes(revision)) {
-    return end(response, 404, { "x-error-code": "RevisionNotFound" });
+    end(response, 404, { "x-error-code": "RevisionNotFound" });
+    return;
   }
-  if (kind === "revision") return json(response, { sha: commit, gated: repository.gated ? "manual" : false });
+  if (kind === "revision") {
+    json(response, { sha: commit, gated: repository.gated ? "manual" : false });
+    return;
+  }
   const entries = Object.entries(repository.files).map(([path, content]) =>
     hub.listed(path, entryOf(path, Buffer.from(content))),
   );
@@ -242,7 +246,7 @@ async function send(
     const stop = "cut" in fault ? (fault.cut ?? body.length) : "stall" in fault ? fault.stall : body.length;
     response.write(body.subarray(0, stop), () => {
       // What was written is to arrive before the connection breaks.
-      if ("cut" in fault && stop < body.length) setTimeout(() => response.destroy(), 20);
+      if ("cut" in fault && stop < body.length) setTimeout(() => response.destroy(), 50);
     });
     if (stop < body.length) return;
   } else {

@@ -18,12 +18,18 @@ export async function* csvDocuments(
   delimiter: "," | "\t",
   wanted: string | null,
 ): AsyncGenerator<RawDocument> {
+  /** Line at which the record begins that is being parsed; the loop below is some records behind. */
+  let parsing = 1;
   const parser = parse({
     delimiter,
     info: true,
     max_record_size: maxRecordBytes,
     skip_empty_lines: true,
     relax_column_count: false,
+    on_record(record: string[], { lines }) {
+      parsing = lines + 1;
+      return record;
+    },
   });
   // Its errors come out of the loop below.
   pipeline(Readable.from(checkedUtf8(pieces, file)), parser, () => undefined);
@@ -47,7 +53,7 @@ export async function* csvDocuments(
       line = info.lines + 1;
     }
   } catch (error) {
-    if (error instanceof CsvError) throw told(error, file, line);
+    if (error instanceof CsvError) throw told(error, file, parsing);
     throw error;
   }
 }

@@ -33,9 +33,10 @@ export async function* readFileBytes(file: string, options: ReadingOptions): Asy
     },
   };
   const bytes = storedBytes(file, counting);
-  const unpacked = file.endsWith(".gz")
+  const name = file.toLowerCase();
+  const unpacked = name.endsWith(".gz")
     ? gunzipped(bytes, shownAs)
-    : file.endsWith(".zst")
+    : name.endsWith(".zst")
       ? unpackZstd(bytes, shownAs)
       : bytes;
   let given = 0;

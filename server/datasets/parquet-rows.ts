@@ -58,7 +58,7 @@ export async function* parquetRows(
       first += count;
     }
   } catch (error) {
-    throw error instanceof DatasetError ? error : damaged(shownAs, error);
+    throw parquetFailure(shownAs, error);
   } finally {
     await source.close();
   }
@@ -215,7 +215,8 @@ async function checkFooter(source: FileSource, shownAs: string): Promise<void> {
   }
 }
 
-function damaged(shownAs: string, error: unknown): unknown {
+/** What went wrong while a Parquet file was read, as a `DatasetError` where the file is to blame. */
+export function parquetFailure(shownAs: string, error: unknown): unknown {
   const told = asDatasetError(shownAs, error);
   if (told instanceof DatasetError || !(error instanceof Error)) return told;
   return new DatasetError(

@@ -19,12 +19,16 @@ export async function* unpackZstd(
   file: string,
 ): AsyncGenerator<Uint8Array> {
   const source = new Taker(pieces, file);
-  for (let start = await source.takeOrEnd(4); start !== null; start = await source.takeOrEnd(4)) {
-    const magic = start.readUInt32LE();
-    if ((magic & 0xfffffff0) >>> 0 === skippableMagic) {
-      await source.skip((await source.take(4)).readUInt32LE());
-    } else if (magic === frameMagic) yield* frame(source, start, file);
-    else throw new DatasetError(`${file} is not a zstd stream, or is damaged. Copy or download it again.`);
+  try {
+    for (let start = await source.takeOrEnd(4); start !== null; start = await source.takeOrEnd(4)) {
+      const magic = start.readUInt32LE();
+      if ((magic & 0xfffffff0) >>> 0 === skippableMagic) {
+        await source.skip((await source.take(4)).readUInt32LE());
+      } else if (magic === frameMagic) yield* frame(source, start, file);
+      else throw new DatasetError(`${file} is not a zstd stream, or is damaged. Copy or download it again.`);
+    }
+  } finally {
+    await source.close();
   }
 }
 
@@ -123,6 +127,11 @@ class Taker {
 
   async skip(count: number): Promise<void> {
     for (let left = count; left > 0; left -= 65_536) await this.take(Math.min(left, 65_536));
+  }
+
+  /** Lets go of what the pieces come from. */
+  async close(): Promise<void> {
+    await this.#pieces.return?.();
   }
 
   #cutOff(): DatasetError {

@@ -69,9 +69,11 @@ function encoderThread(task: EncoderTask): {
     for (const { reject } of waiting.splice(0)) reject(ended.reason);
   };
   thread.on("message", (answer: EncoderAnswer) => {
-    const { resolve, reject } = waiting.shift()!;
-    if (answer.type === "encoded") resolve(answer.encoded);
-    else reject(answer.told ? new TokenizerError(answer.message) : new Error(answer.message));
+    const next = waiting.shift();
+    // It was called off in the meantime.
+    if (next === undefined) return;
+    if (answer.type === "encoded") next.resolve(answer.encoded);
+    else next.reject(answer.told ? new TokenizerError(answer.message) : new Error(answer.message));
   });
   thread.on("error", (error) => fail(toldOf(error)));
   thread.on("exit", (code) => fail(new Error(`a thread that encodes ended by itself, with code ${code}`)));

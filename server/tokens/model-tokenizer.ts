@@ -94,10 +94,11 @@ function specOf(folder: string, config: Json): ModelSpec {
  */
 function checkVocabulary(file: string, tokenizer: Tokenizer, json: TokenizerJson, size: number): void {
   const added = new Set(json.added_tokens.map(({ id }) => id));
-  const highest = [...tokenizer.get_vocab().values()].reduce(
-    (most, id) => (added.has(id) ? most : Math.max(most, id)),
-    -1,
-  );
+  let highest = -1;
+  for (const [token, id] of tokenizer.get_vocab() as Map<string | undefined, number>) {
+    // Numbers that are left out are there as undefined.
+    if (token !== undefined && !added.has(id)) highest = Math.max(highest, id);
+  }
   if (highest < size) return;
   throw new TokenizerError(
     `${file} has ids up to ${highest}, but the model's vocabulary has ${size}: it is another model's tokenizer. Copy or download config.json and tokenizer.json of one model together.`,

@@ -1,6 +1,6 @@
-import { asc, eq, type SQL } from "drizzle-orm";
+import { and, asc, eq, inArray, type SQL } from "drizzle-orm";
 import type { Executor } from "../db/executor.ts";
-import { activation_sets, captures, runs, tokenizations } from "../db/schema.ts";
+import { activation_sets, captures, runs, sae_evaluations, saes, tokenizations } from "../db/schema.ts";
 
 /** How many users of a thing are named. */
 const named = 3;
@@ -36,6 +36,16 @@ export async function describeUses(
     );
     await add("activation set", namesIn(db, activation_sets, eq(ofSets, id)));
     await add("run", namesIn(db, runs, eq(byModel ? runs.model_id : runs.tokenization_id, id)));
+  }
+  if (of !== "dataset") {
+    const column = of === "model" ? sae_evaluations.model_id : sae_evaluations.tokenization_id;
+    const open = inArray(sae_evaluations.status, ["queued", "running"]);
+    const rows = db
+      .select({ name: saes.name })
+      .from(sae_evaluations)
+      .innerJoin(saes, eq(saes.id, sae_evaluations.sae_id))
+      .where(and(eq(column, id), open));
+    await add("evaluation of", rows);
   }
   if (uses.length === 0) return null;
   const shown = uses.slice(0, named).map(({ kind, name }) => `the ${kind} “${name}”`);

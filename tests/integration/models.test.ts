@@ -7,7 +7,9 @@ import { runCommand } from "../../server/cli/commands.ts";
 import { createFacetClient, faultsOf } from "../../server/client.ts";
 import { failAbandonedModels } from "../../server/models/register.ts";
 import type { ModelDetail } from "../../server/models/views.ts";
+import { commitOf, type HubRequest, startHub } from "../reference/hub-server.ts";
 import { type ApiServer, serveApi, type TestServices, testServices } from "./api-server.ts";
+import { until } from "./processes.ts";
 import { tiny, writeTinyModel } from "./tiny-model.ts";
 
 let test: TestServices;
@@ -146,6 +148,65 @@ describe("importing a model", () => {
     } finally {
       await shut.close();
       await closed.close();
+    }
+  });
+});
+
+describe("importing from a hub", () => {
+  const token = "hf_0123456789secret";
+
+  it("shows its bytes, goes on where it was canceled, and keeps the token out of rows and answers", async () => {
+    const names = await readdir(at("given/tiny"));
+    const files = Object.fromEntries(
+      await Promise.all(names.map(async (name) => [name, await readFile(at(`given/tiny/${name}`))] as const)),
+    );
+    const hub = await startHub([{ type: "model", repo: "tests/tiny", files, gated: true, token }]);
+    const own = await testServices({
+      FACET_HUB_URL: hub.url,
+      FACET_HUB_HOSTS: hub.cdn,
+      FACET_HUB_TOKEN: token,
+    });
+    const api = await serveApi(own.services);
+    try {
+      const { models: hubModels } = createFacetClient({ url: api.url }).api;
+      const source = { kind: "hub" as const, repo: "tests/tiny" };
+      expect(await hubModels.preview.query({ source })).toMatchObject({ supported: true, gated: true });
+      const slow = (request: HubRequest) =>
+        request.path === "model.safetensors" && request.at === "cdn" ? { slow_ms: 100, piece: 4_096 } : null;
+      hub.fault = slow;
+      const { id } = await hubModels.import.mutate({ source });
+      const size = files["model.safetensors"]!.byteLength;
+      await until("bytes have come", async () => {
+        const { progress } = await hubModels.get.query({ id });
+        return progress?.stage === "copying" && progress.done > 4_096 && progress;
+      });
+      await hubModels.cancel.mutate({ id });
+      expect(await hubModels.get.query({ id })).toMatchObject({ status: "failed" });
+      hub.fault = () => null;
+      const before = hub.requests.length;
+      await hubModels.retry.mutate({ id });
+      const model = await until("the import ends", async () => {
+        const seen = await hubModels.get.query({ id });
+        return seen.status !== "importing" && seen;
+      });
+      expect(model).toMatchObject({
+        status: "ready",
+        name: "tests/tiny",
+        source: { ...source, revision: "main", commit: commitOf({ repo: "tests/tiny" }) },
+      });
+      const again = hub.requests
+        .slice(before)
+        .filter(({ at, path: file }) => at === "cdn" && file === "model.safetensors");
+      const starts = again.map(({ range }) => Number(/^bytes=(\d+)-/.exec(range ?? "bytes=0-")?.[1]));
+      expect(Math.max(...starts)).toBeGreaterThan(0);
+      expect(Math.max(...starts)).toBeLessThan(size);
+      const rows = await own.services.sql`select row_to_json(m)::text as row from models m`;
+      expect(JSON.stringify([rows, model])).not.toContain(token);
+      expect(hub.requests.some(({ authorization }) => authorization?.includes(token))).toBe(true);
+    } finally {
+      await api.close();
+      await own.close();
+      await hub.close();
     }
   });
 });

@@ -74,11 +74,11 @@ export async function runInChromium(
       page.on("console", (message) => log(message.text()));
       await page.goto(`${origin}bench.html`);
       const suite = await page.evaluate(
-        async ({ quick, cases, module }) => {
+        async ({ quick, cases, lm, module }) => {
           const { runInPage }: typeof import("./page.ts") = await import(module);
-          return runInPage({ quick, cases });
+          return runInPage({ quick, cases, lm });
         },
-        { quick: options.quick, cases: options.cases, module: "/bench/page.ts" },
+        { quick: options.quick, cases: options.cases, lm: options.lm, module: "/bench/page.ts" },
       );
       return { version: browser.version(), suite };
     } finally {

@@ -3,6 +3,8 @@ import type { Clock, ProfiledLabel } from "../gpu/device/profiler.ts";
 import type { Trainer } from "../gpu/sae/trainer.ts";
 import { createTrainer } from "../gpu/sae/trainer.ts";
 import { type BenchCase, caseConfig, caseInit, caseName, standardCases } from "./cases.ts";
+import { type LmEffort, type MeasuredLmCase, measureLmCase } from "./lm.ts";
+import { type LmCase, lmCaseName, standardLmCases } from "./lm-cases.ts";
 import { measureRoofs } from "./probes.ts";
 import { RandomActivations } from "./random-activations.ts";
 import { type Summary, summarize } from "./summary.ts";
@@ -12,6 +14,8 @@ export interface SuiteOptions {
   quick: boolean;
   /** Cases in place of the standard grid. */
   cases: BenchCase[] | null;
+  /** Language models in place of the standard ones. */
+  lm: LmCase[] | null;
 }
 
 /** One kernel, by its label, within one training step. */
@@ -45,12 +49,22 @@ export interface CaseResult {
   kernels: KernelResult[];
 }
 
+/** The forward pass of a language model. */
+export interface LmCaseResult extends Omit<MeasuredLmCase, "labels"> {
+  flops_per_second: number;
+  /** Of the multiply-add roof that was measured in the same run. */
+  percent_of_roof: number;
+  kernels_ms: number;
+  kernels: KernelResult[];
+}
+
 export interface SuiteResult {
   capabilities: Capabilities;
   quick: boolean;
   /** Measured before and after the cases, all samples together. */
   roofs: { copy_bytes_per_second: Summary; fma_flops_per_second: Summary };
   cases: CaseResult[];
+  lm: LmCaseResult[];
 }
 
 interface Effort {
@@ -60,6 +74,7 @@ interface Effort {
   /** Shortest repetition, ms. */
   repetitionMs: number;
   profiledSteps: number;
+  lm: LmEffort;
 }
 
 const fullEffort: Effort = {
@@ -68,6 +83,7 @@ const fullEffort: Effort = {
   repetitions: 7,
   repetitionMs: 1000,
   profiledSteps: 15,
+  lm: { repetitions: 3, repetitionMs: 1000, profiledPasses: 3 },
 };
 const quickEffort: Effort = {
   probeRepetitions: 3,
@@ -75,6 +91,7 @@ const quickEffort: Effort = {
   repetitions: 3,
   repetitionMs: 50,
   profiledSteps: 3,
+  lm: { repetitions: 3, repetitionMs: 20, profiledPasses: 2 },
 };
 
 /** Runs the benchmark on an open GPU, the same in Node and in a browser. `log` is told what is being measured. */
@@ -92,6 +109,12 @@ export async function runSuite(
   for (const [index, benchCase] of chosen.entries()) {
     log(`case ${index + 1} of ${chosen.length}: ${caseName(benchCase)}`);
     measured.push(await measureCase(gpu, benchCase, effort));
+  }
+  const models = options.lm ?? standardLmCases(gpu.capabilities.software, quick);
+  const passes: MeasuredLmCase[] = [];
+  for (const [index, lmCase] of models.entries()) {
+    log(`language model ${index + 1} of ${models.length}: ${lmCaseName(lmCase)}`);
+    passes.push(await measureLmCase(gpu, lmCase, effort.lm));
   }
   log("roofs again");
   const after = await measureRoofs(gpu, effort.probeRepetitions, quick);
@@ -111,6 +134,19 @@ export async function runSuite(
       const kernels = labels.map((label) => kernelResult(label, roofs, idle(label)));
       return { ...rest, kernels_ms: kernels.reduce((sum, { ms }) => sum + ms.median, 0), kernels };
     }),
+    lm: passes.map((measured) => lmResult(measured, roofs)),
+  };
+}
+
+function lmResult({ labels, ...rest }: MeasuredLmCase, roofs: SuiteResult["roofs"]): LmCaseResult {
+  const kernels = labels.map((label) => kernelResult(label, roofs));
+  const flops_per_second = rest.tokens_per_second.median * rest.flops_per_token;
+  return {
+    ...rest,
+    flops_per_second,
+    percent_of_roof: (100 * flops_per_second) / roofs.fma_flops_per_second.median,
+    kernels_ms: kernels.reduce((sum, { ms }) => sum + ms.median, 0),
+    kernels,
   };
 }
 

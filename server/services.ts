@@ -9,6 +9,7 @@ import { accessToken, type Environment, environment } from "./environment.ts";
 import { ServiceError } from "./errors.ts";
 import { sweepModels } from "./models/delete.ts";
 import { failAbandonedModels } from "./models/register.ts";
+import { type Monitor, startMonitor } from "./monitor/monitor.ts";
 import { openQueue, type RunQueue } from "./queue.ts";
 import { sweepTrash } from "./runs/delete.ts";
 import { startReaper } from "./runs/reaper.ts";
@@ -29,6 +30,7 @@ export interface Services {
   queue: RunQueue;
   signals: RunSignals;
   background: Background;
+  monitor: Monitor;
   close(): Promise<void>;
 }
 
@@ -68,6 +70,7 @@ export async function openServices(env: Environment): Promise<Services> {
       onError: reportError,
     });
     const background = createBackground(reportError);
+    const monitor = startMonitor(env.home);
     return {
       env,
       token: accessToken(env),
@@ -76,7 +79,9 @@ export async function openServices(env: Environment): Promise<Services> {
       queue,
       signals,
       background,
+      monitor,
       async close() {
+        monitor.close();
         await background.close();
         await reaper.stop();
         await signals.close();

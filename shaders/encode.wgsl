@@ -1,9 +1,11 @@
-// z[t, f] = ⟨x[t], W_enc[f]⟩ (+ b_enc[f]). No workgroup memory: each invocation keeps a tile of
+// z[t, f] = ⟨x[t], W_enc[f]⟩ (+ b_enc[f]). W_enc is f32, f16 (half_W) or 8-bit numbers with a scale a feature
+// (int8_W). No workgroup memory: each invocation keeps a tile of
 // 4 tokens × 4 features in registers.
 import package::control::{DIVERGED, divergence_mark, exponents};
 import package::dots::dots;
 import package::grid::group_number;
-@if(half) import package::half::from_half;
+@if(half || half_W) import package::half::from_half;
+@if(int8_W) import package::int8::from_int8;
 import package::step::Step;
 
 struct Shape {
@@ -16,12 +18,15 @@ struct Shape {
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<uniform> shape: Shape;
 @if(half) @group(0) @binding(2) var<storage, read> x: array<vec2u>;
-@if(half) @group(0) @binding(3) var<storage, read> W_enc: array<vec2u>;
 @if(!half) @group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@if(!half) @group(0) @binding(3) var<storage, read> W_enc: array<vec4f>;
+@if(half_W) @group(0) @binding(3) var<storage, read> W_enc: array<vec2u>;
+@if(int8_W) @group(0) @binding(3) var<storage, read> W_enc: array<u32>;
+@if(!half_W && !int8_W) @group(0) @binding(3) var<storage, read> W_enc: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> z: array<f32>;
 @group(0) @binding(5) var<storage, read_write> counters: array<atomic<u32>>;
 @if(biased) @group(0) @binding(6) var<storage, read> b_enc: array<f32>;
+// Of each feature's 8-bit weights.
+@if(int8_W) @group(0) @binding(7) var<storage, read> scales: array<f32>;
 
 fn x_at(i: u32) -> vec4f {
   @if(half) {
@@ -33,10 +38,13 @@ fn x_at(i: u32) -> vec4f {
 }
 
 fn W_enc_at(i: u32) -> vec4f {
-  @if(half) {
+  @if(half_W) {
     return from_half(W_enc[i]);
   }
-  @else {
+  @if(int8_W) {
+    return from_int8(W_enc[i]);
+  }
+  @if(!half_W && !int8_W) {
     return W_enc[i];
   }
 }
@@ -80,10 +88,13 @@ fn main(
   let w2 = min(f + 2u, last_f) * s;
   let w3 = min(f + 3u, last_f) * s;
   let bias = vec4f(bias_at(f), bias_at(min(f + 1u, last_f)), bias_at(min(f + 2u, last_f)), bias_at(min(f + 3u, last_f)));
-  var z0 = bias;
-  var z1 = bias;
-  var z2 = bias;
-  var z3 = bias;
+  // Sums of 8-bit weights are scaled once they are whole.
+  @if(int8_W) let start = vec4f();
+  @if(!int8_W) let start = bias;
+  var z0 = start;
+  var z1 = start;
+  var z2 = start;
+  var z3 = start;
   for (var c = 0u; c < s; c++) {
     let a0 = x_at(x0 + c);
     let a1 = x_at(x1 + c);
@@ -97,6 +108,13 @@ fn main(
     z1 += dots(a1, b0, b1, b2, b3);
     z2 += dots(a2, b0, b1, b2, b3);
     z3 += dots(a3, b0, b1, b2, b3);
+  }
+  @if(int8_W) {
+    let scale = vec4f(scales[f], scales[min(f + 1u, last_f)], scales[min(f + 2u, last_f)], scales[min(f + 3u, last_f)]);
+    z0 = bias + scale * z0;
+    z1 = bias + scale * z1;
+    z2 = bias + scale * z2;
+    z3 = bias + scale * z3;
   }
   store(t, f, z0, rows);
   store(t + 1u, f, z1, rows);

@@ -1,10 +1,12 @@
-// z[t, f] = ⟨x[t], W_enc[f]⟩ (+ b_enc[f]). No workgroup memory: an invocation keeps a tile of
+// z[t, f] = ⟨x[t], W_enc[f]⟩ (+ b_enc[f]). W_enc is f32, f16 (half_W) or 8-bit numbers with a scale a feature
+// (int8_W). No workgroup memory: an invocation keeps a tile of
 // 8 tokens × 4 features in registers. The four invocations of a quad work on the same tokens, so each loads a quarter
 // of the tokens and hands it round: on CPU adapters a load costs some ten times an fma, and this saves three in eight.
 import package::control::{DIVERGED, divergence_mark, exponents};
 import package::dots::dots;
 import package::grid::group_number;
-@if(half) import package::half::from_half;
+@if(half || half_W) import package::half::from_half;
+@if(int8_W) import package::int8::from_int8;
 import package::step::Step;
 
 enable subgroups;
@@ -19,12 +21,15 @@ struct Shape {
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<uniform> shape: Shape;
 @if(half) @group(0) @binding(2) var<storage, read> x: array<vec2u>;
-@if(half) @group(0) @binding(3) var<storage, read> W_enc: array<vec2u>;
 @if(!half) @group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@if(!half) @group(0) @binding(3) var<storage, read> W_enc: array<vec4f>;
+@if(half_W) @group(0) @binding(3) var<storage, read> W_enc: array<vec2u>;
+@if(int8_W) @group(0) @binding(3) var<storage, read> W_enc: array<u32>;
+@if(!half_W && !int8_W) @group(0) @binding(3) var<storage, read> W_enc: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> z: array<f32>;
 @group(0) @binding(5) var<storage, read_write> counters: array<atomic<u32>>;
 @if(biased) @group(0) @binding(6) var<storage, read> b_enc: array<f32>;
+// Of each feature's 8-bit weights.
+@if(int8_W) @group(0) @binding(7) var<storage, read> scales: array<f32>;
 
 fn x_at(i: u32) -> vec4f {
   @if(half) {
@@ -36,10 +41,13 @@ fn x_at(i: u32) -> vec4f {
 }
 
 fn W_enc_at(i: u32) -> vec4f {
-  @if(half) {
+  @if(half_W) {
     return from_half(W_enc[i]);
   }
-  @else {
+  @if(int8_W) {
+    return from_int8(W_enc[i]);
+  }
+  @if(!half_W && !int8_W) {
     return W_enc[i];
   }
 }
@@ -88,14 +96,17 @@ fn main(
     bias_at(min(f + 2u, last_f)),
     bias_at(min(f + 3u, last_f)),
   );
-  var z0 = bias;
-  var z1 = bias;
-  var z2 = bias;
-  var z3 = bias;
-  var z4 = bias;
-  var z5 = bias;
-  var z6 = bias;
-  var z7 = bias;
+  // Sums of 8-bit weights are scaled once they are whole.
+  @if(int8_W) let start = vec4f();
+  @if(!int8_W) let start = bias;
+  var z0 = start;
+  var z1 = start;
+  var z2 = start;
+  var z3 = start;
+  var z4 = start;
+  var z5 = start;
+  var z6 = start;
+  var z7 = start;
   for (var c = 0u; c < s; c++) {
     // Rows: features. A token's products with all four are dots with the rows.
     let b0 = W_enc_at(w0 + c);
@@ -112,6 +123,17 @@ fn main(
     z5 += dots(quadBroadcast(a1, 1u), b0, b1, b2, b3);
     z6 += dots(quadBroadcast(a1, 2u), b0, b1, b2, b3);
     z7 += dots(quadBroadcast(a1, 3u), b0, b1, b2, b3);
+  }
+  @if(int8_W) {
+    let scale = vec4f(scales[min(f, last_f)], scales[min(f + 1u, last_f)], scales[min(f + 2u, last_f)], scales[min(f + 3u, last_f)]);
+    z0 = bias + scale * z0;
+    z1 = bias + scale * z1;
+    z2 = bias + scale * z2;
+    z3 = bias + scale * z3;
+    z4 = bias + scale * z4;
+    z5 = bias + scale * z5;
+    z6 = bias + scale * z6;
+    z7 = bias + scale * z7;
   }
   store(t, f, z0, rows);
   store(t + 1u, f, z1, rows);

@@ -1,5 +1,5 @@
-// y[t] += x[t mod period]: the residual stream takes up what a layer gives, or tokens their positions' vectors.
-// One invocation a vec4f.
+// y[t] += x[t]: the residual stream takes up what a layer gives; or, repeated, y[t] += x[position of t mod period]: tokens
+// their positions' vectors. One invocation a vec4f.
 import constants::WORKGROUP;
 import package::grid::group_number;
 import package::step::Step;
@@ -7,7 +7,7 @@ import package::step::Step;
 struct Shape {
   // vec4f of a row.
   stride: u32,
-  // Rows of x.
+  // Rows of x where they are repeated.
   period: u32,
 }
 
@@ -27,5 +27,10 @@ fn main(
   if (t >= step.rows) {
     return;
   }
-  y[i] += x[(t % shape.period) * shape.stride + i % shape.stride];
+  @if(repeated) {
+    y[i] += x[((step.first + t) % shape.period) * shape.stride + i % shape.stride];
+  }
+  @else {
+    y[i] += x[i];
+  }
 }

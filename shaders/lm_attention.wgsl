@@ -1,5 +1,5 @@
 // z[t, h] = Σ_j softmax_j(c(scale · ⟨q[t, h], k[j, g]⟩)) · v[j, g] over the positions j of t's own sequence up to t, the
-// last `window` of them; g is the head of keys that h shares, c(s) = cap · tanh(s / cap) where scores are capped.
+// last `window` of them; z and q begin at position `first` of the step, k and v at the sequence's own. g is the head of keys that h shares, c(s) = cap · tanh(s / cap) where scores are capped.
 // A workgroup takes WORKGROUP queries that follow one another, one an invocation, through the same keys, four at a time.
 // The softmax is taken as keys come by (Milakov & Gimelshein 2018): sums so far shrink when a larger score appears.
 //   quads   the four invocations of a quad each load one of the four keys and hand it round: on CPU adapters a load costs
@@ -49,17 +49,23 @@ fn main(
   if (start >= step.rows) {
     return;
   }
-  // Queries beyond the sequence's end repeat the last and are not stored.
+  // Queries of the sequence in this pass; those beyond repeat the last and are not stored.
+  let queries = min(shape.length, step.rows - start);
   let tile = (number % shape.tiles) * u32(WORKGROUP);
-  let position = min(tile + lane, shape.length - 1u);
-  let last = min(tile + u32(WORKGROUP), shape.length) - 1u;
+  if (tile >= queries) {
+    return;
+  }
+  let query = min(tile + lane, queries - 1u);
+  let position = step.first + query;
+  let last = step.first + min(tile + u32(WORKGROUP), queries) - 1u;
   let kv_heads = shape.heads / shape.shared_by;
   let g = h / shape.shared_by;
-  let own = ((start + position) * shape.heads + h) * u32(STRIDE);
+  let own = ((start + query) * shape.heads + h) * u32(STRIDE);
   var sums: array<vec4f, u32(STRIDE)>;
   var largest = LOWEST;
   var total = 0.0;
-  let first = tile + 1u - min(tile + 1u, shape.window);
+  let lowest = step.first + tile + 1u;
+  let first = lowest - min(lowest, shape.window);
   for (var j = first; j <= last; j += 4u) {
     // Keys beyond the last repeat it.
     @if(quads) let mine = ((start + min(j + (subgroup_lane & 3u), last)) * kv_heads + g) * u32(STRIDE);
@@ -113,7 +119,7 @@ fn main(
       }
     }
   }
-  if (tile + lane >= shape.length) {
+  if (tile + lane >= queries) {
     return;
   }
   for (var c = 0u; c < u32(STRIDE); c++) {

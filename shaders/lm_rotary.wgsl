@@ -32,7 +32,7 @@ fn main(
     return;
   }
   let pair = number % shape.pairs;
-  let angle = angles[(t % shape.length) * shape.pairs + pair];
+  let angle = angles[((step.first + t) % shape.length) * shape.pairs + pair];
   let at = head * shape.pitch + pair;
   let a = x[at];
   let b = x[at + shape.pairs];

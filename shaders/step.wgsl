@@ -16,4 +16,6 @@ struct Step {
   k: u32,
   // 1 / (1 − (1 − topk_threshold_lr)^t): corrects the running mean of the smallest kept activation.
   threshold_scale: f32,
+  // Position of the first row, where a language model takes up a sequence in parts; else 0.
+  first: u32,
 }

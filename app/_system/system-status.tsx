@@ -13,6 +13,7 @@ import { Notice } from "../_ui/notice.tsx";
 import { EmptyState, Fact, PageHeader, Panel } from "../_ui/panel.tsx";
 import { useNow } from "../_ui/relative-time.tsx";
 import { Skeleton } from "../_ui/skeleton.tsx";
+import { MachinePanel } from "./machine-panel.tsx";
 
 type Status = inferRouterOutputs<AppRouter>["system"]["status"];
 type Worker = Status["workers"][number];
@@ -128,6 +129,7 @@ export function SystemStatus() {
                 </EmptyState>
               </Panel>
             ) : null}
+            <MachinePanel />
             <Panel title="Server">
               <dl>
                 <Fact name="Version">

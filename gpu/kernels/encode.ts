@@ -13,13 +13,17 @@ export interface EncodeShape {
   stride: number;
   /** x and W are f16. */
   half: boolean;
+  /** How W is stored beside an x of f32; default: as x. */
+  stored?: "f32" | "f16" | "int8";
 }
 
 export interface EncodeBuffers {
   /** f32 or f16 [rows, 4·stride]. */
   x: GPUBuffer;
-  /** f32 or f16 [d_sae, 4·stride]. */
+  /** f32, f16 or 8-bit whole numbers [d_sae, 4·stride]. */
   W: GPUBuffer;
+  /** f32 [d_sae], factors of the rows of W where it is of 8 bits. */
+  scales?: GPUBuffer | null;
   /** f32 [d_sae]; null: none. */
   bias: GPUBufferBinding | null;
   /** f32 [rows, d_sae], written. */
@@ -48,23 +52,24 @@ function chooseVariant({ software, subgroup_min_size }: Capabilities): Variant {
 /** z = x Wᵀ + bias: the one dense product of a step. Marks a step whose result is not finite. */
 export async function planEncode(
   { gpu, uniforms, step }: PlanContext,
-  { label, rows, d_sae, stride, half }: EncodeShape,
-  { x, W, bias, z, counters }: EncodeBuffers,
+  { label, rows, d_sae, stride, half, stored = half ? "f16" : "f32" }: EncodeShape,
+  { x, W, scales = null, bias, z, counters }: EncodeBuffers,
 ): Promise<Dispatch> {
   const variant = chooseVariant(gpu.capabilities);
   const pipeline = await gpu.pipelines.compute({
     shader: variant.shader,
-    conditions: { half, biased: bias !== null },
+    conditions: { half, half_W: stored === "f16", int8_W: stored === "int8", biased: bias !== null },
   });
   const featureGroups = Math.ceil(d_sae / variant.features);
   const uniform = uniforms.add([d_sae, stride, featureGroups]);
   const operand = half ? 8 : 16;
+  const weight = { f32: 16, f16: 8, int8: 4 }[stored];
   return {
     label,
     pipeline,
-    bindGroup: bind(gpu.device, pipeline, [step, uniform, x, W, z, counters, bias]),
+    bindGroup: bind(gpu.device, pipeline, [step, uniform, x, W, z, counters, bias, scales]),
     grid: spread(featureGroups * Math.ceil(rows / variant.tokens), gpu.capabilities),
-    bytes: operand * stride * (rows + d_sae) + 4 * d_sae + 4 * rows * d_sae,
+    bytes: stride * (operand * rows + weight * d_sae) + 4 * d_sae + 4 * rows * d_sae,
     flops: 8 * rows * d_sae * stride,
   };
 }

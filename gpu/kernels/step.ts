@@ -19,6 +19,8 @@ export interface StepScalars {
   k: number;
   /** 1 / (1 − (1 − topk_threshold_lr)^t). */
   threshold_scale: number;
+  /** Position of the first row, where a language model takes up a sequence in parts; default 0. */
+  first?: number;
 }
 
 export function packStep(s: StepScalars): ArrayBuffer {
@@ -30,5 +32,6 @@ export function packStep(s: StepScalars): ArrayBuffer {
     { f32: s.sparsity_coefficient },
     s.k,
     { f32: s.threshold_scale },
+    s.first ?? 0,
   ]);
 }

@@ -5,15 +5,19 @@ import { readbackSliceBytes } from "../device/readback.ts";
 import { counterBytes } from "../kernels/control.ts";
 import { stepUniformBytes } from "../kernels/step.ts";
 import { uniformSlotBytes } from "../kernels/uniforms.ts";
-import { pitch } from "./layout.ts";
+import { pitch, plain } from "./layout.ts";
 import type { ModelSpec } from "./model-spec.ts";
-import { buildProgram, logitsPiece, type Program, weightElements } from "./program.ts";
+import { numberBytes, type Precision, scaleBytes, scalesOf, weightBytes } from "./precision.ts";
+import { buildProgram, lastRow, logitsPiece, type Op, type Program } from "./program.ts";
 
 const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = bufferUsage;
 
 /** Largest piece of the logits, and of the vocabulary's rows of W_E and W_U. */
 const logitsPieceBytes = 64 * 2 ** 20;
 const vocabularyPieceBytes = 2 ** 30;
+
+/** Rows of a cached sequence that are taken up at once. */
+const cachedRows = 256;
 
 /** Of each call; the rest of the model is as the spec has it. */
 export interface ForwardSize {
@@ -25,6 +29,12 @@ export interface ForwardSize {
   length: number;
   /** Whether logits and losses can be had. */
   logits?: boolean;
+  /** Of linear layers' and the embedding's weights; default: f32. */
+  precision?: Precision;
+  /** Keeps the keys and values of one sequence of up to `length` tokens for `next`: the model generates. */
+  cached?: boolean;
+  /** A hook point whose activations can be replaced, for `spliced`; with logits alone. */
+  splice?: string | null;
 }
 
 /** One buffer of an open model. */
@@ -36,13 +46,29 @@ export interface Allocation {
 /** All that an open model does and holds, before anything is allocated. */
 export interface ForwardPlan {
   program: Program;
+  /** Of a pass. */
   rows: number;
   length: number;
+  /** Rows of which logits are had at once. */
+  headRows: number;
+  precision: Precision;
+  cached: boolean;
   buffers: Map<string, Allocation>;
 }
 
+/** Kinds of ops that only copy. */
+const kernelless: ReadonlySet<Op["kind"]> = new Set(["copy", "keep", "last"]);
+
 /** Names of the buffers that are no activations, weights or tables. */
-export const own = { ids: "ids", step: "step", uniforms: "uniforms", counters: "counters", losses: "losses" };
+export const own = {
+  ids: "ids",
+  step: "step",
+  uniforms: "uniforms",
+  counters: "counters",
+  losses: "losses",
+  cleanLosses: "clean losses",
+  kl: "divergences",
+};
 
 /**
  * Plans the pass to the last hook point, or to the logits.
@@ -50,7 +76,15 @@ export const own = { ids: "ids", step: "step", uniforms: "uniforms", counters: "
  *   cannot bind one of the buffers.
  */
 export function planForward(spec: ModelSpec, { limits }: Capabilities, size: ForwardSize): ForwardPlan {
-  const { hooks, n_sequences, length, logits = false } = size;
+  const {
+    hooks,
+    n_sequences,
+    length,
+    logits = false,
+    precision = "f32",
+    cached = false,
+    splice = null,
+  } = size;
   if (!Number.isInteger(n_sequences) || n_sequences < 1) {
     throw new RangeError(`A call takes one sequence or more, not ${n_sequences}.`);
   }
@@ -59,14 +93,23 @@ export function planForward(spec: ModelSpec, { limits }: Capabilities, size: For
       `The model takes sequences of 1 to ${spec.n_ctx} tokens, and ${length} were asked for.`,
     );
   }
-  const rows = n_sequences * length;
+  if (cached && (n_sequences !== 1 || !logits || hooks.length > 0)) {
+    throw new RangeError("A model that generates takes one sequence, gives logits and has no hook points.");
+  }
+  if (splice !== null && (cached || !logits)) {
+    throw new RangeError("What is put into a pass is judged by its logits.");
+  }
+  const rows = cached ? Math.min(length, cachedRows) : n_sequences * length;
   if (rows >= 2 ** 31) throw new RangeError(`${n_sequences} sequences of ${length} tokens are too many.`);
   const largest = limits.max_storage_buffer_binding_size;
-  const byWeights = Math.min(largest, vocabularyPieceBytes) / (4 * 4 * Math.ceil(spec.d_model / 4));
-  const byLogits = logits ? Math.min(largest, logitsPieceBytes) / (4 * rows) : Number.POSITIVE_INFINITY;
+  const headRows = cached ? 1 : rows;
+  const rowBytes = numberBytes[precision] * pitch(plain(spec.d_model));
+  const byWeights = Math.min(largest, vocabularyPieceBytes) / rowBytes;
+  const byLogits = logits ? Math.min(largest, logitsPieceBytes) / (4 * headRows) : Number.POSITIVE_INFINITY;
   const pieceTokens = Math.max(4, 4 * Math.floor(Math.min(byWeights, byLogits, 2 ** 24) / 4));
-  const program = buildProgram(spec, { hooks, logits, pieceTokens });
-  const plan = { program, rows, length, buffers: allocations(program, rows, length) };
+  const program = buildProgram(spec, { hooks, logits, pieceTokens, cached, splice });
+  const sizes = { program, rows, length, headRows, precision, cached };
+  const plan = { ...sizes, buffers: allocations(sizes) };
   for (const [name, { bytes, usage }] of plan.buffers) {
     if ((usage & STORAGE) !== 0 && bytes > largest) throw new BufferTooLargeError(name, bytes, largest);
   }
@@ -74,26 +117,44 @@ export function planForward(spec: ModelSpec, { limits }: Capabilities, size: For
 }
 
 /** Every buffer of the plan, in bytes. */
-function allocations(program: Program, rows: number, length: number): Map<string, Allocation> {
+function allocations(plan: Omit<ForwardPlan, "buffers">): Map<string, Allocation> {
+  const { program, rows, length, headRows, precision, cached } = plan;
   const buffers = new Map<string, Allocation>();
   if (program.ops.length === 0) return buffers;
   const add = (name: string, words: number, usage: number) => buffers.set(name, { bytes: 4 * words, usage });
-  for (const [name, weight] of program.weights) add(name, weightElements(weight), STORAGE | COPY_DST);
+  for (const [name, weight] of program.weights) {
+    add(name, weightBytes(weight, precision) / 4, STORAGE | COPY_DST);
+    const scales = scaleBytes(weight, precision);
+    if (scales > 0) add(scalesOf(name), scales / 4, STORAGE | COPY_DST);
+  }
   for (const [name, { dims }] of program.tables) add(name, length * dims, STORAGE | COPY_DST);
   for (const [name, layout] of program.activations) {
-    add(name, rows * pitch(layout), STORAGE | COPY_SRC | COPY_DST);
+    const tall = name === logitsPiece || name === lastRow ? headRows : rows;
+    add(name, tall * pitch(layout), STORAGE | COPY_SRC | COPY_DST);
   }
+  for (const [name, layout] of program.caches) add(name, length * pitch(layout), STORAGE | COPY_DST);
   add(own.ids, rows, STORAGE | COPY_DST);
   add(own.step, stepUniformBytes / 4, UNIFORM | COPY_DST);
-  add(own.uniforms, (uniformSlots(program) * uniformSlotBytes) / 4, UNIFORM | COPY_DST);
+  add(own.uniforms, ((cached ? 2 : 1) * uniformSlots(program) * uniformSlotBytes) / 4, UNIFORM | COPY_DST);
   add(own.counters, counterBytes / 4, STORAGE | COPY_SRC | COPY_DST);
-  if (program.logits) add(own.losses, 4 * rows, STORAGE | COPY_SRC);
+  if (program.logits) add(own.losses, 4 * headRows, STORAGE | COPY_SRC);
+  if (program.splice !== null) {
+    add(own.cleanLosses, 4 * headRows, STORAGE | COPY_DST);
+    add(own.kl, headRows, STORAGE | COPY_SRC);
+  }
   return buffers;
 }
 
-/** One slot a kernel; a piece of the logits has up to three: product, cap and loss. */
+/**
+ * One slot a kernel, twice where a cached sequence is taken up in parts or token by token. A piece of the logits has up to
+ * three: product, cap and loss; and as many for the clean pass's and the divergence from it.
+ */
 function uniformSlots({ ops }: Program): number {
-  return ops.reduce((sum, { kind }) => sum + (kind === "logits" ? 3 : kind === "copy" ? 0 : 1), 0);
+  const slots = (op: Op) => {
+    if (op.kind === "logits") return op.clean === null ? 3 : 6;
+    return kernelless.has(op.kind) ? 0 : 1;
+  };
+  return ops.reduce((sum, op) => sum + slots(op), 0);
 }
 
 /**
@@ -101,14 +162,14 @@ function uniformSlots({ ops }: Program): number {
  * @throws what `planForward` throws.
  */
 export function plannedBytes(spec: ModelSpec, capabilities: Capabilities, size: ForwardSize): number {
-  const { buffers, program, rows } = planForward(spec, capabilities, size);
+  const { buffers, program, rows, headRows } = planForward(spec, capabilities, size);
   let bytes = 0;
   for (const buffer of buffers.values()) bytes += buffer.bytes;
-  const read = [...program.hooks.values(), ...(program.logits ? [logitsPiece] : [])];
+  const rowBytesOf = (name: string) => 4 * pitch(program.activations.get(name)!);
   const largest = Math.max(
     0,
-    ...read.map((name) => 4 * rows * pitch(program.activations.get(name)!)),
-    ...(program.logits ? [16 * rows] : []),
+    ...[...program.hooks.values()].map((name) => rows * rowBytesOf(name)),
+    ...(program.logits ? [headRows * rowBytesOf(logitsPiece), 16 * headRows] : []),
   );
   return bytes + Math.min(readbackSliceBytes, largest);
 }

@@ -1,17 +1,20 @@
 import { encodeDispatches } from "../device/dispatch.ts";
 import type { Gpu } from "../device/gpu.ts";
+import { type Profile, profile } from "../device/profiler.ts";
 import { readFloat32, readUint32 } from "../device/readback.ts";
 import { divergedStep } from "../kernels/control.ts";
 import { packStep } from "../kernels/step.ts";
 import { UniformArena } from "../kernels/uniforms.ts";
 import { type Allocation, type ForwardPlan, type ForwardSize, own, planForward } from "./allocation.ts";
 import { familyWeights } from "./families/index.ts";
-import { pitch, plain, unpad } from "./layout.ts";
+import { type Layout, pitch, plain, unpad } from "./layout.ts";
 import { drained, findWeight, uploadWeight } from "./load-weights.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { type HeadPiece, type PlannedOps, planOps, type Step } from "./plan-ops.ts";
-import { logitsPiece } from "./program.ts";
+import { scalesOf, storedAs } from "./precision.ts";
+import { cleanNormed, finalNormed, logitsPiece } from "./program.ts";
 import { rotaryTable } from "./rotary-table.ts";
+import { type Comparison, compareSpliced, type Replacement } from "./splice.ts";
 import type { WeightSource } from "./weights.ts";
 
 export { plannedBytes } from "./allocation.ts";
@@ -24,6 +27,12 @@ export interface LanguageModelOptions extends ForwardSize {
 
 /** Steps of one submit, so that a large model's pass is no single long one for the driver. */
 const stepsPerSubmit = 64;
+
+/** What lies at a hook point: f32 [rows, pitch(layout)]. */
+export interface ResidentActivations {
+  buffer: GPUBuffer;
+  layout: Layout;
+}
 
 /** A pass met a number that is not finite, so what it gave is worthless. */
 export class NonFiniteModelError extends Error {
@@ -45,7 +54,12 @@ export async function openLanguageModel(options: LanguageModelOptions): Promise<
   const buffers = new ModelBuffers(gpu);
   try {
     for (const [name, allocation] of plan.buffers) buffers.allocate(name, allocation);
-    for (const [name, weight] of found) await uploadWeight(gpu, weights, weight, buffers.get(name));
+    for (const [name, weight] of found) {
+      const scaled = storedAs(weight.plan.weight, plan.precision) === "int8";
+      const scales = scaled ? buffers.get(scalesOf(name)) : null;
+      const target = { buffer: buffers.get(name), precision: plan.precision, scales };
+      await uploadWeight(gpu, weights, weight, target);
+    }
     for (const [name, rotary] of plan.program.tables) {
       gpu.device.queue.writeBuffer(buffers.get(name), 0, rotaryTable(rotary, plan.length));
     }
@@ -62,10 +76,19 @@ async function planned(
   spec: ModelSpec,
   plan: ForwardPlan,
   buffers: ModelBuffers,
-): Promise<PlannedOps> {
-  if (plan.program.ops.length === 0) return { body: [], head: [] };
+): Promise<PlannedPasses> {
+  if (plan.program.ops.length === 0) return { body: [], head: [], single: [] };
   const uniforms = new UniformArena(gpu, buffers.get(own.uniforms));
-  return planOps({ gpu, uniforms, step: buffers.get(own.step) }, spec, plan, (name) => buffers.get(name));
+  const context = { gpu, uniforms, step: buffers.get(own.step) };
+  const get = (name: string) => buffers.get(name);
+  const whole = await planOps(context, spec, plan, get);
+  if (!plan.cached) return { ...whole, single: [] };
+  return { ...whole, single: (await planOps(context, spec, { ...plan, rows: 1 }, get)).body };
+}
+
+interface PlannedPasses extends PlannedOps {
+  /** The body for one row of a cached sequence. */
+  single: Step[];
 }
 
 /** The buffers of one open model, by name. */
@@ -104,14 +127,16 @@ export class LanguageModel {
   readonly #gpu: Gpu;
   readonly #plan: ForwardPlan;
   readonly #buffers: ModelBuffers;
-  readonly #ops: PlannedOps;
+  readonly #ops: PlannedPasses;
+  /** Positions whose keys and values are kept. */
+  #kept = 0;
   #lastTurn: Promise<unknown> = Promise.resolve();
   /** Calls begun and not yet ended. */
   #running = 0;
   #closed = false;
 
   /** Made by `openLanguageModel`. */
-  constructor(gpu: Gpu, spec: ModelSpec, plan: ForwardPlan, buffers: ModelBuffers, ops: PlannedOps) {
+  constructor(gpu: Gpu, spec: ModelSpec, plan: ForwardPlan, buffers: ModelBuffers, ops: PlannedPasses) {
     this.spec = spec;
     this.length = plan.length;
     this.#gpu = gpu;
@@ -142,6 +167,38 @@ export class LanguageModel {
     });
   }
 
+  /** Most tokens of a call. */
+  get rows(): number {
+    return this.#plan.rows;
+  }
+
+  /** Where activations lie after a pass, by hook point. */
+  residents(): Map<string, ResidentActivations> {
+    const { hooks, activations } = this.#plan.program;
+    return new Map(
+      Array.from(hooks, ([hook, name]) => [
+        hook,
+        { buffer: this.#buffers.get(name), layout: activations.get(name)! },
+      ]),
+    );
+  }
+
+  /**
+   * Passes over several calls' tokens whose activations stay on the GPU, at `residents()`.
+   * @param use After each pass, submits what reads them.
+   * @throws as `forward`; what was read of a pass that was not finite is worthless then.
+   */
+  resident(calls: readonly Uint32Array[], use: (call: number) => void): Promise<void> {
+    return this.#inTurn(async () => {
+      const sizes = calls.map((input_ids) => this.#check(input_ids));
+      for (const [call, input_ids] of calls.entries()) {
+        this.#runBody(input_ids, sizes[call]!, 0, call > 0);
+        use(call);
+      }
+      await this.#checkFinite();
+    });
+  }
+
   /**
    * The logits, soft caps applied, f32 [n, length, d_vocab]; piece by piece, so that the GPU never holds all of them.
    * The model must have been opened with `logits`. @throws what `forward` throws.
@@ -149,24 +206,31 @@ export class LanguageModel {
   logits(input_ids: Uint32Array): Promise<Float32Array<ArrayBuffer>> {
     return this.#inTurn(async () => {
       const rows = this.#check(input_ids);
-      const head = this.#head();
-      const { d_vocab } = this.spec;
-      const result = new Float32Array(rows * d_vocab);
+      this.#head();
       this.#runBody(input_ids, rows);
-      for (const { piece, compute } of head) {
-        this.#submit(
-          compute.map((dispatch) => ({ dispatch })),
-          rows,
-        );
-        const width = pitch(plain(piece.count));
-        const values = await this.#read(logitsPiece, rows * width);
-        for (let row = 0; row < rows; row++) {
-          result.set(values.subarray(row * width, row * width + piece.count), row * d_vocab + piece.first);
-        }
-      }
+      const result = await this.#pieces(rows);
       await this.#checkFinite();
       return result;
     });
+  }
+
+  /** The logits of the first rows, f32 [rows, d_vocab], after a pass. */
+  async #pieces(rows: number): Promise<Float32Array<ArrayBuffer>> {
+    const { d_vocab } = this.spec;
+    const result = new Float32Array(rows * d_vocab);
+    this.#writeStep(rows, 0);
+    for (const { piece, compute } of this.#head()) {
+      this.#submit(
+        compute.map((dispatch) => ({ dispatch })),
+        rows,
+      );
+      const width = pitch(plain(piece.count));
+      const values = await this.#read(logitsPiece, rows * width);
+      for (let row = 0; row < rows; row++) {
+        result.set(values.subarray(row * width, row * width + piece.count), row * d_vocab + piece.first);
+      }
+    }
+    return result;
   }
 
   /**
@@ -201,6 +265,107 @@ export class LanguageModel {
     });
   }
 
+  /**
+   * The logits that follow `ids`, which stand from position `first` on; what stood there or later is forgotten. f32
+   * [d_vocab]. The model must have been opened with `cached`.
+   * @param first at most the positions taken up so far.
+   * @throws what `forward` throws; RangeError for positions that are not there.
+   */
+  next(ids: Uint32Array, first: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.#inTurn(async () => {
+      if (!this.#plan.cached) throw new Error("The language model was not opened to generate.");
+      if (ids.length === 0 || first + ids.length > this.length) {
+        throw new RangeError(
+          `The model was opened for ${this.length} positions; ${ids.length} tokens do not stand from ${first} on.`,
+        );
+      }
+      if (!Number.isInteger(first) || first < 0 || first > this.#kept) {
+        throw new RangeError(
+          `Tokens follow one of the ${this.#kept} positions so far, not position ${first}.`,
+        );
+      }
+      this.#checkIds(ids, ids.length);
+      const most = this.#plan.rows;
+      for (let from = 0; from < ids.length; from += most) {
+        this.#kept = first + from;
+        const part = ids.subarray(from, from + most);
+        this.#runBody(part, part.length, first + from, from > 0);
+      }
+      const logits = await this.#pieces(1);
+      await this.#checkFinite();
+      this.#kept = first + ids.length;
+      return logits;
+    });
+  }
+
+  /**
+   * What the model predicts as it is, and with other activations in the place of those at the splice that it was opened
+   * for. @param replacements What takes their place, made of them and of the other hook points', f32 [n·length, width].
+   * @throws what `forward` throws.
+   */
+  spliced(input_ids: Uint32Array, replacements: readonly Replacement[]): Promise<Comparison> {
+    return this.#inTurn(async () => {
+      const rows = this.#check(input_ids);
+      const head = this.#head();
+      const { splice: at, hooks, activations } = this.#plan.program;
+      if (at === null) throw new Error("The language model was not opened to be spliced.");
+      const buffer = (name: string) => this.#buffers.get(name);
+      let begun = false;
+      const comparison = await compareSpliced(
+        {
+          rows,
+          at: { buffer: buffer(at.x), layout: activations.get(at.x)! },
+          before: () => {
+            this.#prepare(input_ids, rows, 0, begun);
+            begun = true;
+            this.#submit(this.#ops.body.slice(0, at.op), rows);
+          },
+          after: () => this.#submit(this.#ops.body.slice(at.op), rows),
+          submit: (steps) => this.#submit(steps, rows),
+          read: (from, words) => this.#readFrom(from, words),
+          write: (to, data) => this.#gpu.device.queue.writeBuffer(to, 0, data),
+          hookRows: async () => {
+            const read = new Map<string, Float32Array<ArrayBuffer>>();
+            for (const [hook, name] of hooks) {
+              const layout = activations.get(name)!;
+              read.set(hook, unpad(await this.#read(name, rows * pitch(layout)), layout));
+            }
+            return read;
+          },
+          head,
+          buffers: {
+            losses: buffer(own.losses),
+            cleanLosses: buffer(own.cleanLosses),
+            kl: buffer(own.kl),
+            final: buffer(finalNormed),
+            cleanFinal: buffer(cleanNormed),
+          },
+          finalPitch: pitch(activations.get(cleanNormed)!),
+        },
+        at.hook,
+        replacements,
+      );
+      await this.#checkFinite();
+      return comparison;
+    });
+  }
+
+  /**
+   * Times every kernel of a pass up to the last hook point, or to the final norm.
+   * @param repetitions passes, after one that warms up.
+   * @throws what `forward` throws.
+   */
+  profile(input_ids: Uint32Array, repetitions: number): Promise<Profile> {
+    return this.#inTurn(async () => {
+      const rows = this.#check(input_ids);
+      this.#runBody(input_ids, rows);
+      const kernels = this.#ops.body.flatMap((step) => ("dispatch" in step ? [step.dispatch] : []));
+      const profiled = await profile(this.#gpu, kernels, { repetitions });
+      await this.#checkFinite();
+      return profiled;
+    });
+  }
+
   /** Gives everything back, once running calls have ended; later ones are refused. */
   close(): void {
     if (this.#closed) return;
@@ -223,6 +388,7 @@ export class LanguageModel {
 
   /** Rows of the call. @throws RangeError */
   #check(input_ids: Uint32Array): number {
+    if (this.#plan.cached) throw new Error("The language model was opened to generate.");
     const rows = input_ids.length;
     if (rows === 0 || rows % this.length !== 0 || rows > this.#plan.rows) {
       throw new RangeError(
@@ -230,15 +396,20 @@ export class LanguageModel {
           `${rows} tokens are no whole number of them.`,
       );
     }
+    this.#checkIds(input_ids, this.length);
+    return rows;
+  }
+
+  /** @throws RangeError */
+  #checkIds(input_ids: Uint32Array, length: number): void {
     const { d_vocab } = this.spec;
     const beyond = input_ids.findIndex((id) => id >= d_vocab);
     if (beyond >= 0) {
       throw new RangeError(
-        `Token ${beyond % this.length} of sequence ${Math.floor(beyond / this.length)} is ` +
+        `Token ${beyond % length} of sequence ${Math.floor(beyond / length)} is ` +
           `${input_ids[beyond]}, but the model has tokens 0 to ${d_vocab - 1}.`,
       );
     }
-    return rows;
   }
 
   #head(): HeadPiece[] {
@@ -246,11 +417,29 @@ export class LanguageModel {
     return this.#ops.head;
   }
 
-  /** Submits the pass up to the last hook point, or to the final norm. */
-  #runBody(input_ids: Uint32Array, rows: number): void {
+  /**
+   * Submits the pass up to the last hook point, or to the final norm.
+   * @param first position of the first row.
+   * @param continued it is a part of a pass that has begun, whose mark of numbers that are not finite stays.
+   */
+  #runBody(input_ids: Uint32Array, rows: number, first = 0, continued = false): void {
+    this.#prepare(input_ids, rows, first, continued);
+    this.#submit(rows === 1 && this.#plan.cached ? this.#ops.single : this.#ops.body, rows, first);
+  }
+
+  #prepare(input_ids: Uint32Array, rows: number, first: number, continued: boolean): void {
     const { queue } = this.#gpu.device;
     queue.writeBuffer(this.#buffers.get(own.ids), 0, new Uint32Array(input_ids));
-    queue.writeBuffer(
+    this.#writeStep(rows, first);
+    if (!continued) {
+      const encoder = this.#gpu.device.createCommandEncoder({ label: "language model" });
+      encoder.clearBuffer(this.#buffers.get(own.counters));
+      queue.submit([encoder.finish()]);
+    }
+  }
+
+  #writeStep(rows: number, first: number): void {
+    this.#gpu.device.queue.writeBuffer(
       this.#buffers.get(own.step),
       0,
       packStep({
@@ -261,15 +450,13 @@ export class LanguageModel {
         sparsity_coefficient: 0,
         k: 0,
         threshold_scale: 1,
+        first,
       }),
     );
-    const encoder = this.#gpu.device.createCommandEncoder({ label: "language model" });
-    encoder.clearBuffer(this.#buffers.get(own.counters));
-    queue.submit([encoder.finish()]);
-    this.#submit(this.#ops.body, rows);
   }
 
-  #submit(steps: readonly Step[], rows: number): void {
+  /** @param position of the first row. */
+  #submit(steps: readonly Step[], rows: number, position = 0): void {
     for (let first = 0; first < steps.length; first += stepsPerSubmit) {
       const encoder = this.#gpu.device.createCommandEncoder({ label: "language model" });
       let pass: GPUComputePassEncoder | null = null;
@@ -280,7 +467,10 @@ export class LanguageModel {
         } else {
           pass?.end();
           pass = null;
-          encoder.copyBufferToBuffer(step.from, 0, step.to, 0, rows * step.rowBytes);
+          const { from, to, rowBytes, which } = step;
+          const [source, count] = which === "last" ? [rows - 1, 1] : [0, rows];
+          const destination = which === "positions" ? position : 0;
+          encoder.copyBufferToBuffer(from, source * rowBytes, to, destination * rowBytes, count * rowBytes);
         }
       }
       pass?.end();
@@ -288,8 +478,12 @@ export class LanguageModel {
     }
   }
 
-  async #read(name: string, words: number): Promise<Float32Array<ArrayBuffer>> {
-    const values = await readFloat32(this.#gpu, this.#buffers.get(name), 0, 4 * words);
+  #read(name: string, words: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.#readFrom(this.#buffers.get(name), words);
+  }
+
+  async #readFrom(buffer: GPUBuffer, words: number): Promise<Float32Array<ArrayBuffer>> {
+    const values = await readFloat32(this.#gpu, buffer, 0, 4 * words);
     return values as Float32Array<ArrayBuffer>;
   }
 

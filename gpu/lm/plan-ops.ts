@@ -5,6 +5,7 @@ import { type ForwardPlan, own } from "./allocation.ts";
 import { planLmActivate } from "./kernels/activate.ts";
 import { planAdd } from "./kernels/add.ts";
 import { planAttention } from "./kernels/attention.ts";
+import { planDivergence } from "./kernels/divergence.ts";
 import { planEmbed } from "./kernels/embed.ts";
 import { planLoss } from "./kernels/loss.ts";
 import { planNorm } from "./kernels/norm.ts";
@@ -12,16 +13,24 @@ import { planRotary } from "./kernels/rotary.ts";
 import { planSoftcap } from "./kernels/softcap.ts";
 import { pitch, plain } from "./layout.ts";
 import type { ModelSpec } from "./model-spec.ts";
+import { type Precision, scalesOf, storedAs } from "./precision.ts";
 import type { Op, Piece } from "./program.ts";
 
-/** A step of the pass: a kernel, or a buffer's first rows copied to another's. */
-export type Step = { dispatch: Dispatch } | { from: GPUBuffer; to: GPUBuffer; rowBytes: number };
+/**
+ * A step of the pass: a kernel, or rows copied from one buffer to another: the first ones, to the same place or to that of
+ * their positions, or the last one.
+ */
+export type Step =
+  | { dispatch: Dispatch }
+  | { from: GPUBuffer; to: GPUBuffer; rowBytes: number; which: "first" | "positions" | "last" };
 
 /** One piece of the logits: what computes it into the logits' buffer, and what takes it into the losses. */
 export interface HeadPiece {
   piece: Piece;
   compute: Dispatch[];
   loss: Dispatch;
+  /** The clean pass's logits, and the divergence from them; null without a splice. */
+  divergence: Dispatch[] | null;
 }
 
 export interface PlannedOps {
@@ -41,8 +50,9 @@ export async function planOps(
   const planned: PlannedOps = { body: [], head: [] };
   for (const op of plan.program.ops) {
     if (op.kind === "logits") planned.head.push(await planner.logits(op));
-    else if (op.kind === "copy") planned.body.push(planner.copy(op));
-    else planned.body.push({ dispatch: await planner.kernel(op) });
+    else if (op.kind === "copy" || op.kind === "keep" || op.kind === "last") {
+      planned.body.push(planner.copy(op));
+    } else planned.body.push({ dispatch: await planner.kernel(op) });
   }
   return planned;
 }
@@ -62,11 +72,12 @@ class OpPlanner {
     this.#buffer = buffer;
   }
 
-  copy({ x, y }: Of<"copy">): Step {
-    return { from: this.#buffer(x), to: this.#buffer(y), rowBytes: 4 * pitch(this.#layout(x)) };
+  copy({ kind, x, y }: Of<"copy" | "keep" | "last">): Step {
+    const which = ({ copy: "first", keep: "positions", last: "last" } as const)[kind];
+    return { from: this.#buffer(x), to: this.#buffer(y), rowBytes: 4 * pitch(this.#layout(x)), which };
   }
 
-  kernel(op: Exclude<Op, { kind: "copy" | "logits" }>): Promise<Dispatch> {
+  kernel(op: Exclude<Op, { kind: "copy" | "keep" | "last" | "logits" }>): Promise<Dispatch> {
     const context = this.#context;
     const { rows, length } = this.#plan;
     const buffer = this.#buffer;
@@ -74,8 +85,11 @@ class OpPlanner {
       case "embed":
         return planEmbed(
           context,
-          { rows, stride: this.#stride(op.y), ...op.piece, scale: op.scale },
-          { ids: buffer(own.ids), W: buffer(op.W), y: buffer(op.y) },
+          {
+            ...{ rows, stride: this.#stride(op.y), ...op.piece, scale: op.scale },
+            stored: this.#stored(op.W),
+          },
+          { ids: buffer(own.ids), W: buffer(op.W), scales: this.#scales(op.W), y: buffer(op.y) },
         );
       case "add":
         return planAdd(
@@ -84,7 +98,7 @@ class OpPlanner {
             label: op.positions ? "add positions" : "add",
             rows,
             stride: this.#stride(op.y),
-            period: op.positions ? length : rows,
+            period: op.positions ? length : null,
           },
           { x: buffer(op.x), y: buffer(op.y) },
         );
@@ -100,7 +114,7 @@ class OpPlanner {
           },
         );
       case "linear":
-        return this.#linear(op, pitch(this.#layout(op.y)), `linear ${op.y}`);
+        return this.#linear(op, rows, pitch(this.#layout(op.y)), `linear ${op.y}`);
       case "rotary":
         return planRotary(
           context,
@@ -124,34 +138,58 @@ class OpPlanner {
   }
 
   async logits(op: Of<"logits">): Promise<HeadPiece> {
-    const { rows, length } = this.#plan;
+    const { headRows: rows, length } = this.#plan;
     const { logit_softcap: cap } = this.#spec;
     const { first, count } = op.piece;
     const width = pitch(plain(count));
     const y = this.#buffer(op.y);
-    const compute = [await this.#linear(op, width, "linear logits")];
+    const compute = [await this.#linear(op, rows, width, "linear logits")];
     if (cap !== null) compute.push(await planSoftcap(this.#context, { rows, stride: width / 4, cap }, y));
     const loss = await planLoss(
       this.#context,
       { rows, length, first, count, pitch: width },
       { ids: this.#buffer(own.ids), logits: y, losses: this.#buffer(own.losses) },
     );
-    return { piece: op.piece, compute, loss };
+    const divergence = op.clean === null ? null : await this.#divergence(op, op.clean, width);
+    return { piece: op.piece, compute, loss, divergence };
+  }
+
+  /** The same logits of the clean pass, and what they differ by. */
+  async #divergence(op: Of<"logits">, clean: { x: string; y: string }, width: number): Promise<Dispatch[]> {
+    const { headRows: rows } = this.#plan;
+    const { logit_softcap: cap } = this.#spec;
+    const p = this.#buffer(clean.y);
+    const compute = [await this.#linear({ ...op, ...clean }, rows, width, "linear clean logits")];
+    if (cap !== null) compute.push(await planSoftcap(this.#context, { rows, stride: width / 4, cap }, p));
+    const divergence = await planDivergence(
+      this.#context,
+      { rows, ...op.piece, pitch: width },
+      {
+        p,
+        q: this.#buffer(op.y),
+        pSums: this.#buffer(own.cleanLosses),
+        qSums: this.#buffer(own.losses),
+        kl: this.#buffer(own.kl),
+      },
+    );
+    return [...compute, divergence];
   }
 
   /** y = x Wᵀ + b is the trainer's product: a row of W, padded with zeros, is a feature there. */
   #linear(
     { x, y, W, b }: { x: string; y: string; W: string; b: string | null },
+    rows: number,
     outputs: number,
     label: string,
   ): Promise<Dispatch> {
     const stride = pitch(this.#layout(x)) / 4;
     return planEncode(
       this.#context,
-      { label, rows: this.#plan.rows, d_sae: outputs, stride, half: false },
+      { label, rows, d_sae: outputs, stride, half: false, stored: this.#stored(W) },
       {
         x: this.#buffer(x),
         W: this.#buffer(W),
+        scales: this.#scales(W),
         bias: b === null ? null : { buffer: this.#buffer(b) },
         z: this.#buffer(y),
         counters: this.#buffer(own.counters),
@@ -160,13 +198,22 @@ class OpPlanner {
   }
 
   #attention({ q, k, v, z, window }: Of<"attention">): Promise<Dispatch> {
-    const { rows, length } = this.#plan;
+    const { rows, cached } = this.#plan;
+    const length = cached ? rows : this.#plan.length;
     const { n_heads, n_kv_heads, d_head, attention_scale: scale, attention_softcap: cap } = this.#spec;
     return planAttention(
       this.#context,
       { rows, length, n_heads, n_kv_heads, d_head, scale, cap, window },
       { q: this.#buffer(q), k: this.#buffer(k), v: this.#buffer(v), z: this.#buffer(z) },
     );
+  }
+
+  #stored(weight: string): Precision {
+    return storedAs(this.#plan.program.weights.get(weight)!.weight, this.#plan.precision);
+  }
+
+  #scales(weight: string): GPUBuffer | null {
+    return this.#stored(weight) === "int8" ? this.#buffer(scalesOf(weight)) : null;
   }
 
   #optional(name: string | null): GPUBuffer | null {

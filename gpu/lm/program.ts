@@ -2,6 +2,7 @@ import { type BlockWeight, blockWeights, type CanonicalWeight, modelWeights } fr
 import { type BlockHook, blockHook, hookLayouts, requireHookPoint } from "./hook-points.ts";
 import { type Layout, pitch, plain } from "./layout.ts";
 import type { ModelSpec, NormSpec, RotarySpec } from "./model-spec.ts";
+import { requireSpliceable } from "./splice.ts";
 
 /**
  * What a pass does, as data: what is allocated, loaded and planned is read off it, so that sizes are told by what
@@ -20,6 +21,10 @@ export interface Program {
   pieces: Piece[];
   /** Whether the program goes on to the logits. */
   logits: boolean;
+  /** Keys and values of a sequence's positions so far, f32 [length, pitch] each; empty unless the program is cached. */
+  caches: Map<string, Layout>;
+  /** Where the pass can be taken up with other activations: before this op, in this buffer. */
+  splice: { hook: string; op: number; x: string } | null;
 }
 
 /** Consecutive tokens of the vocabulary, whose rows of W_E, W_U and logits lie in one buffer. */
@@ -47,8 +52,21 @@ export type Op =
   | { kind: "attention"; q: string; k: string; v: string; z: string; window: number | null }
   | { kind: "activate"; y: string; up: string | null }
   | { kind: "copy"; x: string; y: string }
+  /** Rows of x to the cache y, at their positions. */
+  | { kind: "keep"; x: string; y: string }
+  /** The last row of x, alone in y. */
+  | { kind: "last"; x: string; y: string }
   /** One piece of the logits into its buffer, capped. */
-  | { kind: "logits"; x: string; y: string; W: string; b: string | null; piece: Piece };
+  | {
+      kind: "logits";
+      x: string;
+      y: string;
+      W: string;
+      b: string | null;
+      piece: Piece;
+      /** The same of the pass that nothing was put into, to be compared with. */
+      clean: { x: string; y: string } | null;
+    };
 
 /** f32 of a padded weight. */
 export function weightElements({ rows, weight }: WeightPlan): number {
@@ -61,16 +79,29 @@ export interface ProgramOptions {
   logits: boolean;
   /** Most tokens of the vocabulary in one piece. */
   pieceTokens: number;
+  /** One sequence, taken up part by part: attention reads keys and values from caches, and logits are the last row's. */
+  cached?: boolean;
+  /** A hook point whose activations can be replaced; logits are asked for. */
+  splice?: string | null;
 }
 
 /** Names of buffers that ops hand each other. */
 const residual = "residual";
 export const logitsPiece = "logits";
+export const lastRow = "last row";
+export const finalNormed = "normed";
+export const cleanNormed = "clean normed";
+export const cleanLogits = "clean logits";
 
 /** @throws UnknownHookError */
-export function buildProgram(spec: ModelSpec, { hooks, logits, pieceTokens }: ProgramOptions): Program {
+export function buildProgram(
+  spec: ModelSpec,
+  { hooks, logits, pieceTokens, cached = false, splice = null }: ProgramOptions,
+): Program {
   for (const hook of hooks) requireHookPoint(spec, hook);
-  const builder = new ProgramBuilder(spec, new Set(hooks), logits, piecesOf(spec.d_vocab, pieceTokens));
+  if (splice !== null) requireSpliceable(spec, splice);
+  const pieces = piecesOf(spec.d_vocab, pieceTokens);
+  const builder = new ProgramBuilder(spec, new Set(hooks), logits, pieces, cached, splice);
   builder.build();
   return builder.program;
 }
@@ -91,9 +122,20 @@ class ProgramBuilder {
   /** Hook points still to come. */
   readonly #wanted: Set<string>;
   readonly #layouts: Map<string, Layout>;
+  readonly #cached: boolean;
+  readonly #splice: string | null;
 
-  constructor(spec: ModelSpec, wanted: Set<string>, logits: boolean, pieces: Piece[]) {
+  constructor(
+    spec: ModelSpec,
+    wanted: Set<string>,
+    logits: boolean,
+    pieces: Piece[],
+    cached: boolean,
+    splice: string | null,
+  ) {
+    this.#splice = splice;
     this.#spec = spec;
+    this.#cached = cached;
     this.#wanted = wanted;
     this.#layouts = hookLayouts(spec);
     this.program = {
@@ -104,6 +146,8 @@ class ProgramBuilder {
       hooks: new Map(),
       pieces,
       logits,
+      caches: new Map(),
+      splice: null,
     };
   }
 
@@ -188,7 +232,16 @@ class ProgramBuilder {
       this.#do({ kind: "rotary", x: "k", table });
     }
     this.#activation("z", queries);
-    this.#do({ kind: "attention", q: "q", k: "k", v: "v", z: "z", window });
+    const [k, v] = this.#cached ? [this.#kept("k", layer), this.#kept("v", layer)] : ["k", "v"];
+    this.#do({ kind: "attention", q: "q", k, v, z: "z", window });
+  }
+
+  /** Puts keys or values into their layer's cache, whose name it gives. */
+  #kept(x: "k" | "v", layer: number): string {
+    const y = `cache ${layer} ${x}`;
+    this.program.caches.set(y, this.program.activations.get(x)!);
+    this.#do({ kind: "keep", x, y });
+    return y;
   }
 
   /** From "normed" to what enters W_out, whose name it gives. */
@@ -205,13 +258,24 @@ class ProgramBuilder {
   #head(): void {
     const { ln_final_w, ln_final_b, W_E, W_U, b_U } = modelWeights(this.#spec);
     const { norm } = this.#spec;
-    this.#norm(residual, "normed", norm, this.#optional(ln_final_w), this.#optional(ln_final_b));
+    this.#norm(residual, finalNormed, norm, this.#optional(ln_final_w), this.#optional(ln_final_b));
+    let x = finalNormed;
+    if (this.#cached) {
+      this.#activation(lastRow, plain(this.#spec.d_model));
+      this.#do({ kind: "last", x, y: lastRow });
+      x = lastRow;
+    }
     const largest = Math.max(...this.program.pieces.map(({ count }) => count));
     this.#activation(logitsPiece, plain(largest));
+    const clean = this.#splice === null ? null : { x: cleanNormed, y: cleanLogits };
+    if (clean !== null) {
+      this.#activation(clean.x, plain(this.#spec.d_model));
+      this.#activation(clean.y, plain(largest));
+    }
     for (const piece of this.program.pieces) {
       const W = this.#piece(W_U ?? W_E!, piece);
       const b = b_U === undefined ? null : this.#piece(b_U, piece);
-      this.#do({ kind: "logits", x: "normed", y: logitsPiece, W, b, piece });
+      this.#do({ kind: "logits", x, y: logitsPiece, W, b, piece, clean });
     }
   }
 
@@ -227,6 +291,7 @@ class ProgramBuilder {
   #capture(hook: string, x: string): void {
     const y = this.#hookBuffer(hook);
     if (y !== null) this.#do({ kind: "copy", x, y });
+    if (hook === this.#splice) this.program.splice = { hook, op: this.program.ops.length, x };
   }
 
   /** The residual stream normalised, before weight and bias, if the hook point is wanted. */

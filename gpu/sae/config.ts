@@ -228,7 +228,7 @@ export const trainingConfigOptions = z.strictObject({
   }),
   jumprelu_tanh_scale: option(z.number().positive().max(1_000).default(1), {
     label: "tanh scale",
-    help: "c in tanh(c f_i ‖W_dec,i‖). Near a feature's usual activation the penalty is flat and pulls no more: at 1 features separate first, at Anthropic's 4 they stay entangled on small problems.",
+    help: "c in tanh(c f_i ‖W_dec,i‖). Where c f_i ‖W_dec,i‖ is well above 1 the penalty is flat and pulls no more; the larger c, the sooner. Anthropic's is 4.",
     group: "Sparsity",
     source: "SAELens jumprelu_tanh_scale; Anthropic, January 2025 (4)",
   }),

@@ -1,3 +1,4 @@
+import { type ColumnRange, SourceColumns } from "../data/columns.ts";
 import type { ActivationSource, OpenSource } from "../data/source.ts";
 import { bufferUsage } from "../device/constants.ts";
 import type { Gpu } from "../device/gpu.ts";
@@ -21,6 +22,8 @@ export interface TrainerGroupOptions {
   gpu: Gpu;
   /** Of one batch size and one number of steps. */
   configs: readonly TrainingConfig[];
+  /** For each of them, the columns of the source's rows that it trains on: one hook point of several. Null for all. */
+  columns?: readonly (ColumnRange | null)[];
   source: ActivationSource;
   /** A state to go on from for each of them, all at one step. */
   resume?: readonly TrainerState[];
@@ -29,8 +32,8 @@ export interface TrainerGroupOptions {
 }
 
 /**
- * Several SAEs from one pass over the data: every batch is made once, and each SAE takes its own step on it with its own
- * parameters, optimizer and normalisation. What ends one (it diverges, say) leaves the others as they would be alone.
+ * Several SAEs from one pass over the data: every batch is made once, and each SAE takes its own step on it, or on its
+ * hook point's columns of it, with its own parameters, optimizer and normalisation. What ends one (it diverges, say) leaves the others as they would be alone.
  */
 export class TrainerGroup {
   readonly totalSteps: number;
@@ -38,12 +41,20 @@ export class TrainerGroup {
   readonly #source: OpenSource;
   readonly #raw: GPUBuffer;
   readonly #rows: number;
+  readonly #columns: readonly SourceColumns[];
   readonly #members: { trainer: SaeTrainer; failure: Error | null }[];
 
-  constructor(gpu: Gpu, source: OpenSource, raw: GPUBuffer, trainers: readonly SaeTrainer[]) {
+  constructor(
+    gpu: Gpu,
+    source: OpenSource,
+    raw: GPUBuffer,
+    columns: readonly SourceColumns[],
+    trainers: readonly SaeTrainer[],
+  ) {
     this.#gpu = gpu;
     this.#source = source;
     this.#raw = raw;
+    this.#columns = columns;
     this.#members = trainers.map((trainer) => ({ trainer, failure: null }));
     this.#rows = trainers[0]!.config.train_batch_size_tokens;
     this.totalSteps = trainers[0]!.totalSteps;
@@ -73,6 +84,7 @@ export class TrainerGroup {
     await this.#source.ready("training", this.step, this.#rows);
     const encoder = this.#gpu.device.createCommandEncoder({ label: `step ${this.step + 1}` });
     this.#source.encodeBatch(encoder, this.#raw, "training", this.step, this.#rows);
+    for (const columns of this.#columns) columns.encodeCopy(encoder);
     for (const { trainer } of living) trainer.encodeStep(encoder);
     this.#gpu.device.queue.submit([encoder.finish()]);
     for (const { trainer } of living) trainer.afterSubmit();
@@ -90,6 +102,7 @@ export class TrainerGroup {
 
   close(): void {
     for (const { trainer } of this.#members) trainer.close();
+    for (const columns of this.#columns) columns.close();
     this.#source.close();
     this.#gpu.ledger.free(this.#raw);
   }
@@ -117,42 +130,84 @@ export class TrainerGroup {
  */
 export async function createTrainerGroup(options: TrainerGroupOptions): Promise<TrainerGroup> {
   const { gpu, configs, source, resume, init } = options;
+  const ranges = configs.map((_, index) => options.columns?.[index] ?? null);
   const [first] = configs;
   if (first === undefined) throw new RangeError("A group needs at least one configuration.");
+  refuseDifferent(configs, ranges, source.d_in);
   const rows = first.train_batch_size_tokens;
-  for (const config of configs) {
-    const shared = ["train_batch_size_tokens", "training_tokens", "d_in", "d_out", "n_hook_points"] as const;
-    for (const name of shared) {
+  const cleanup: (() => void)[] = [];
+  try {
+    const { STORAGE, COPY_SRC, COPY_DST } = bufferUsage;
+    const raw = gpu.ledger.allocate("raw", 4 * rows * source.d_in, STORAGE | COPY_SRC | COPY_DST);
+    cleanup.push(() => gpu.ledger.free(raw));
+    const opened = await source.open(gpu, rows);
+    cleanup.push(() => opened.close());
+    const whole = { whole: raw, rows, pitch: source.d_in };
+    const columns = new Map<string, SourceColumns>();
+    for (const range of ranges) {
+      if (range === null || columns.has(String(range))) continue;
+      const made = await SourceColumns.open(gpu, opened, whole, range);
+      cleanup.push(() => made.close());
+      columns.set(String(range), made);
+    }
+    const trainers: SaeTrainer[] = [];
+    for (const [index, config] of configs.entries()) {
+      const state = resume?.[index];
+      const range = ranges[index] ?? null;
+      const own = range === null ? null : columns.get(String(range))!;
+      const trainer = await createTrainerOn(
+        {
+          gpu,
+          config,
+          source: range === null ? source : narrowed(source, range),
+          ...(state && { resume: state }),
+          ...(init && { init }),
+        },
+        { opened: own ?? opened, raw: own?.raw ?? raw },
+      );
+      cleanup.push(() => trainer.close());
+      trainers.push(trainer);
+    }
+    return new TrainerGroup(gpu, opened, raw, [...columns.values()], trainers);
+  } catch (refused) {
+    for (const undo of cleanup.reverse()) undo();
+    throw refused;
+  }
+}
+
+/** A source's columns, to be planned for; the whole of it is open already. */
+function narrowed(source: ActivationSource, [, width]: ColumnRange): ActivationSource {
+  return {
+    d_in: width,
+    n_tokens: source.n_tokens,
+    gpuBytes: (maxRows) => source.gpuBytes(maxRows),
+    open: (gpu, maxRows) => source.open(gpu, maxRows),
+  };
+}
+
+/** Throws RangeError for configurations that cannot share batches of rows of width `d_in`. */
+function refuseDifferent(
+  configs: readonly TrainingConfig[],
+  ranges: readonly (ColumnRange | null)[],
+  d_in: number,
+): void {
+  const first = configs[0]!;
+  for (const [index, config] of configs.entries()) {
+    for (const name of ["train_batch_size_tokens", "training_tokens"] as const) {
       if (config[name] !== first[name]) {
         throw new RangeError(
           `SAEs of one pass over the data share ${name}: ${config[name]} and ${first[name]}.`,
         );
       }
     }
-    if (sourceWidth(config) !== sourceWidth(first)) {
-      throw new RangeError("SAEs of one pass over the data read rows of one width.");
+    const [from, width] = ranges[index] ?? [0, d_in];
+    if (from < 0 || from + width > d_in) {
+      throw new RangeError(`Columns ${from} to ${from + width} are not all among the source's ${d_in}.`);
     }
-  }
-  const cleanup: (() => void)[] = [];
-  try {
-    const { STORAGE, COPY_SRC, COPY_DST } = bufferUsage;
-    const raw = gpu.ledger.allocate("raw", 4 * rows * sourceWidth(first), STORAGE | COPY_SRC | COPY_DST);
-    cleanup.push(() => gpu.ledger.free(raw));
-    const opened = await source.open(gpu, rows);
-    cleanup.push(() => opened.close());
-    const trainers: SaeTrainer[] = [];
-    for (const [index, config] of configs.entries()) {
-      const state = resume?.[index];
-      const trainer = await createTrainerOn(
-        { gpu, config, source, ...(state && { resume: state }), ...(init && { init }) },
-        { opened, raw },
+    if (sourceWidth(config) !== width) {
+      throw new RangeError(
+        `An SAE that reads rows of ${sourceWidth(config)} columns cannot be trained on ${width} of them.`,
       );
-      cleanup.push(() => trainer.close());
-      trainers.push(trainer);
     }
-    return new TrainerGroup(gpu, opened, raw, trainers);
-  } catch (refused) {
-    for (const undo of cleanup.reverse()) undo();
-    throw refused;
   }
 }

@@ -35,6 +35,7 @@ import {
   previewModelSource,
   retryModelImport,
 } from "../models/register.ts";
+import { machineInput, machineReadings } from "../monitor/machine.ts";
 import { checkRun, createInput } from "../runs/check.ts";
 import { controlInput, controlRun } from "../runs/control.ts";
 import { createRun } from "../runs/create.ts";
@@ -241,6 +242,9 @@ const saesRouter = router({
 
 const systemRouter = router({
   status: procedure.query(({ ctx }) => systemStatus(ctx.services)),
+  machine: procedure
+    .input(machineInput)
+    .query(({ ctx, input }) => machineReadings(ctx.services.monitor, input)),
 });
 
 export const appRouter = router({

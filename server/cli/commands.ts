@@ -11,6 +11,8 @@ import { datasetImportOptions, importDatasetTo } from "../headless/dataset-impor
 import { datasetShowOptions, showDataset } from "../headless/dataset-show.ts";
 import { evalOptions, evaluate } from "../headless/eval.ts";
 import { exitCode, InterruptedError } from "../headless/exit-code.ts";
+import { generateText } from "../headless/generate.ts";
+import { generateOptions } from "../headless/generate-request.ts";
 import { helpFor } from "../headless/help.ts";
 import { inspect } from "../headless/inspect.ts";
 import { importModelTo, modelImportOptions } from "../headless/model-import.ts";
@@ -77,6 +79,7 @@ const localCommands: Record<string, Command<LocalInvocation, number>> = {
   tokenize: { words: 0, options: tokenizeOptions, run: tokenize },
   "model preview": { words: 1, options: modelPreviewOptions, run: previewModelOf },
   "model import": { words: 1, options: modelImportOptions, run: importModelTo },
+  "model generate": { words: 0, options: generateOptions, run: generateText },
 };
 
 const serverCommands: Record<string, Command<Invocation, void>> = {

@@ -35,6 +35,7 @@ On this machine, without a server
       --tokens <file>            A safetensors file: input_ids [n_sequences, length], I32, U32 or I64
       --hooks <names>            Hook points by TransformerLens' names, e.g. blocks.6.hook_resid_post
       --out <file>               A safetensors file: F32 [n_sequences, length, width] under each hook point's name
+      --precision <p>            Of the model's weights: f32, f16 or int8 (default: f32)
       --batch-size <n>           Sequences that go through the model together (default: about 4096 tokens' worth, or what fits)
       --adapter <name>           GPU: a part of its name, or software
   model inspect <folder>         Say what model a folder holds, whether it can be run, and its hook points
@@ -65,6 +66,14 @@ On this machine, without a server
   model import <folder|owner/name> [--revision <name>] --out <folder>
                                  Copy a model, or download it from the hub; the same command goes on with a download
       --revision <name>          A branch, a tag or a commit of the hub (default: main)
+  model generate --model <folder> --prompt <text> | --tokens <id>,<id>
+                                 Go on with a text, or with token ids
+      --max-new-tokens <n>       Most new tokens (default: 50, or what the model has room for)
+      --temperature <t>          0: always the likeliest token (default: 1)
+      --top-k <k>, --top-p <p>   Only the k likeliest tokens; only the likeliest that have p together
+      --seed <n>                 Of the choices (default: 0)
+      --precision <p>            Of the model's weights: f32, f16 or int8 (default: f32)
+      --adapter <name>           GPU: a part of its name, or software
 
 Models of the server
   models import <folder or name> Import a language model: from a folder that the server can read, or by its name from the hub

@@ -3,6 +3,7 @@ import type { Capabilities } from "../../gpu/device/gpu.ts";
 import type { ByteLedger } from "../../gpu/device/ledger.ts";
 import { plannedBytes } from "../../gpu/lm/language-model.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 
 /** Tokens that go through a model together where nobody says how many. */
 const tokensTogether = 4_096;
@@ -22,15 +23,17 @@ export interface Passes {
   n_sequences: number;
   /** Tokens of each. */
   length: number;
+  /** Of the model's weights; default: f32. */
+  precision?: Precision;
 }
 
 /**
  * Sequences that go through the model together: about 4,096 tokens' worth, or as many as the GPU has room for. It is 1
  * where not even that fits; opening the model says so then.
  */
-export function sequencesTogether(gpu: Room, { spec, hooks, n_sequences, length }: Passes): number {
-  let together = Math.min(n_sequences, Math.max(1, Math.floor(tokensTogether / length)));
-  while (together > 1 && !fits(gpu, spec, { hooks, n_sequences: together, length })) {
+export function sequencesTogether(gpu: Room, { spec, n_sequences, ...size }: Passes): number {
+  let together = Math.min(n_sequences, Math.max(1, Math.floor(tokensTogether / size.length)));
+  while (together > 1 && !fits(gpu, spec, { ...size, n_sequences: together })) {
     together = Math.floor(together / 2);
   }
   return together;

@@ -1,6 +1,15 @@
+import { type Precision, precisions } from "../../gpu/lm/precision.ts";
 import { type Fault, InvalidInputError } from "../errors.ts";
 
-export const captureOptions = ["model", "tokens", "hooks", "out", "batch-size", "adapter"] as const;
+export const captureOptions = [
+  "model",
+  "tokens",
+  "hooks",
+  "out",
+  "batch-size",
+  "precision",
+  "adapter",
+] as const;
 type CaptureOption = (typeof captureOptions)[number];
 
 export interface CaptureRequest {
@@ -14,6 +23,8 @@ export interface CaptureRequest {
   out: string;
   /** Sequences that go through the model together; null: as many as suit their length. */
   batch_size: number | null;
+  /** Of the model's weights. */
+  precision: Precision;
   adapter: string | null;
 }
 
@@ -48,6 +59,7 @@ export function captureRequest(options: ReadonlyMap<string, readonly string[]>):
     faults.push({ path: "--hooks", message: "It names no hook point; name one." });
   }
   const batch_size = batchSize(last("batch-size"), faults);
+  const precision = precisionOf(last("precision"), faults);
   if (faults.length > 0) throw new InvalidInputError(faults);
   return {
     model: last("model") ?? "",
@@ -55,8 +67,17 @@ export function captureRequest(options: ReadonlyMap<string, readonly string[]>):
     hooks,
     out: last("out") ?? "",
     batch_size,
+    precision,
     adapter: last("adapter"),
   };
+}
+
+/** The value of `--precision`; f32 where it is not given, or wrong. */
+export function precisionOf(given: string | null, faults: Fault[]): Precision {
+  const found = given === null ? "f32" : precisions.find((one) => one === given);
+  if (found !== undefined) return found;
+  faults.push({ path: "--precision", message: `It is ${precisions.join(", ")}, not ${given}.` });
+  return "f32";
 }
 
 function batchSize(given: string | null, faults: Fault[]): number | null {

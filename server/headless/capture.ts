@@ -2,15 +2,15 @@ import { existsSync } from "node:fs";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
 import { type HookPoint, hookPoints, requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
-import { type LanguageModel, openLanguageModel } from "../../gpu/lm/language-model.ts";
-import { ModelWeightsError } from "../../gpu/lm/load-weights.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { writeSlicedSafetensors } from "../artifacts/sliced-safetensors.ts";
 import type { LocalInvocation } from "../cli/commands.ts";
 import { bytes, duration } from "../cli/format.ts";
 import { ConflictError, type Fault, InvalidInputError } from "../errors.ts";
-import { type ModelFolder, ModelFolderError, openModelFolder } from "../models/model-folder.ts";
+import { loadModel } from "../models/load-model.ts";
+import { type ModelFolder, openModelFolder } from "../models/model-folder.ts";
 import { checkTokens, openTokenFile, type TokenFile } from "../models/token-file.ts";
 import { sequencesTogether } from "./capture-batch.ts";
 import { type CaptureRequest, captureRequest } from "./capture-request.ts";
@@ -28,6 +28,7 @@ interface CapturePlan {
   out: string;
   /** Sequences that go through the model together. */
   together: number;
+  precision: Precision;
 }
 
 /** What a capture left. */
@@ -74,7 +75,7 @@ async function planned<T>(
   note: (line: string) => void,
   work: (plan: CapturePlan) => Promise<T>,
 ): Promise<T> {
-  const { out } = request;
+  const { out, precision } = request;
   const model = await openModelFolder(request.model);
   try {
     const { spec } = model;
@@ -86,9 +87,9 @@ async function planned<T>(
       const gpu = await openGpu(request.adapter === null ? {} : { adapter: request.adapter });
       try {
         const { n_sequences, length } = tokens;
-        const passes = { spec, hooks: hooks.map(({ name }) => name), n_sequences, length };
+        const passes = { spec, hooks: hooks.map(({ name }) => name), n_sequences, length, precision };
         const together = Math.min(n_sequences, request.batch_size ?? sequencesTogether(gpu, passes));
-        return await work({ gpu, model, tokens, hooks, out, together });
+        return await work({ gpu, model, tokens, hooks, out, together, precision });
       } finally {
         gpu.close();
       }
@@ -130,7 +131,17 @@ async function write(
   let seconds = 0;
   // The model is loaded within, so that a disk without the room is told of before.
   const written = await writeSlicedSafetensors(out, shapes, metadataOf(plan), async (writeSlice) => {
-    const language = await loaded(plan, signal);
+    const language = await loadModel(
+      model,
+      {
+        gpu,
+        hooks: hooks.map(({ name }) => name),
+        n_sequences: plan.together,
+        length,
+        precision: plan.precision,
+      },
+      signal,
+    );
     const progress = begin(n_sequences * length);
     const began = performance.now();
     try {
@@ -160,37 +171,6 @@ async function write(
     tokens_per_second: (n_sequences * length) / seconds,
     adapter: gpu.capabilities.adapter,
   };
-}
-
-/** Throws `ModelFolderError` where the files lack weights, and the reason of `signal`. */
-async function loaded(
-  { gpu, model, tokens, hooks, together }: CapturePlan,
-  signal: AbortSignal,
-): Promise<LanguageModel> {
-  const { name, spec, weights } = model;
-  try {
-    return await openLanguageModel({
-      gpu,
-      spec,
-      weights: {
-        ...weights,
-        // A large model takes a while to load, which may be called off too.
-        rows(...slice) {
-          signal.throwIfAborted();
-          return weights.rows(...slice);
-        },
-      },
-      hooks: hooks.map((hook) => hook.name),
-      n_sequences: together,
-      length: tokens.length,
-    });
-  } catch (error) {
-    if (!(error instanceof ModelWeightsError)) throw error;
-    throw new ModelFolderError(
-      `${name}: ${error.message} Copy or download the model again, config.json and weights together.`,
-      error,
-    );
-  }
 }
 
 /** What an import and a training run take their names from. */

@@ -4,11 +4,15 @@ import path from "node:path";
 import { buildStudio, nextProgram } from "./build.mjs";
 import { installChromium } from "./chromium.mjs";
 import { installPackages } from "./install.mjs";
-import { root, runHere, runScript, SetupError, seconds } from "./report.mjs";
+import { root, runBeside, runHere, runScript, SetupError, seconds } from "./report.mjs";
 import { installVulkan } from "./software-vulkan.mjs";
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
-/** @typedef {{ name: string, run: () => Counts | Promise<Counts> }} Step */
+/**
+ * `failures` are the names of failed tests; `output` is what was held back until the end.
+ * @typedef {Counts & { failures: string[], output: string }} Outcome
+ */
+/** @typedef {{ name: string, run: (beside: boolean) => Outcome | Promise<Outcome> }} Step */
 
 const reports = fs.mkdtempSync(path.join(os.tmpdir(), "facet-test-reports-"));
 const program = (/** @type {string} */ file) => path.join(root, "node_modules", file);
@@ -20,32 +24,51 @@ await runScript(async () => {
 });
 forgetSettings();
 
-/** Cheap checks first; `npm start` itself is among the integration tests, so the build precedes them. Each runs whatever became of the others, so that one run tells all. */
-/** @type {Step[]} */
+/**
+ * Cheap checks first; `npm start` itself is among the integration tests, so the build precedes them. Each runs whatever
+ * became of the others, so that one run tells all. Integration and browser tests run side by side: both mostly wait,
+ * for processes and pages.
+ */
+/** @type {Step[][]} */
 const steps = [
-  {
-    name: "lint and format",
-    run: () => check(process.execPath, [program("@biomejs/biome/bin/biome"), "check", "."]),
-  },
-  { name: "unused code", run: () => check(process.execPath, [program("knip/bin/knip.js")]) },
-  { name: "types", run: checkTypes },
-  { name: "unit tests", run: () => vitest("unit") },
-  { name: "GPU tests", run: () => vitest("gpu") },
-  { name: "production build", run: build },
-  { name: "integration tests", run: () => vitest("integration") },
-  { name: "browser tests", run: playwright },
+  [
+    {
+      name: "lint and format",
+      run: () => check(process.execPath, [program("@biomejs/biome/bin/biome"), "check", "."]),
+    },
+  ],
+  [{ name: "unused code", run: () => check(process.execPath, [program("knip/bin/knip.js")]) }],
+  [{ name: "types", run: checkTypes }],
+  [{ name: "unit tests", run: (beside) => vitest("unit", beside) }],
+  [{ name: "GPU tests", run: (beside) => vitest("gpu", beside) }],
+  [{ name: "production build", run: build }],
+  [
+    { name: "integration tests", run: (beside) => vitest("integration", beside) },
+    { name: "browser tests", run: playwright },
+  ],
 ];
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const table = [];
-for (const { name, run } of steps) {
-  const start = performance.now();
-  console.log(`\n── ${name}`);
-  const counts = await run();
-  total.passed += counts.passed;
-  total.failed += counts.failed;
-  total.skipped += counts.skipped;
-  table.push({ step: name, ...counts, seconds: seconds(start) });
+/** @type {string[]} */
+const failures = [];
+for (const beside of steps) {
+  console.log(`\n── ${beside.map(({ name }) => name).join(", ")}`);
+  const done = await Promise.all(
+    beside.map(async ({ name, run }) => {
+      const start = performance.now();
+      const outcome = await run(beside.length > 1);
+      return { step: name, ...outcome, seconds: seconds(start) };
+    }),
+  );
+  for (const { output, failures: named, ...row } of done) {
+    failures.push(...named);
+    if (output !== "") console.log(`\n── ${row.step}\n${output}`);
+    total.passed += row.passed;
+    total.failed += row.failed;
+    total.skipped += row.skipped;
+    table.push(row);
+  }
 }
 fs.rmSync(reports, { recursive: true, force: true });
 
@@ -57,6 +80,7 @@ for (const row of table) {
   );
 }
 console.log("");
+for (const name of failures) console.log(`failed: ${name}`);
 console.log(
   `${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`,
 );
@@ -72,9 +96,9 @@ function forgetSettings() {
   process.env.NEXT_TELEMETRY_DISABLED = "1";
 }
 
-/** @param {boolean} good @returns {Counts} */
+/** @param {boolean} good @returns {Outcome} */
 function single(good) {
-  return { passed: good ? 1 : 0, failed: good ? 0 : 1, skipped: 0 };
+  return { passed: good ? 1 : 0, failed: good ? 0 : 1, skipped: 0, failures: [], output: "" };
 }
 
 /** @param {string} command @param {string[]} words */
@@ -91,38 +115,69 @@ function checkTypes() {
   return single(generated && runHere(process.execPath, [program("typescript/bin/tsc"), "--noEmit"]) === 0);
 }
 
-/** @param {string} project */
-function vitest(project) {
+/**
+ * Output on this terminal as it comes, or held back where other programs run beside it.
+ * @param {string[]} words @param {boolean} beside @param {Record<string, string>} [env]
+ */
+async function runProgram(words, beside, env = {}) {
+  if (beside) return runBeside(process.execPath, words, env);
+  return { status: runHere(process.execPath, words, env), output: "" };
+}
+
+/** @param {string} project @param {boolean} beside */
+async function vitest(project, beside) {
   const file = path.join(reports, `${project}.json`);
-  const status = runHere(process.execPath, [
+  const words = [
     program("vitest/vitest.mjs"),
     "run",
     `--project=${project}`,
     "--reporter=default",
     "--reporter=json",
     `--outputFile.json=${file}`,
-  ]);
+  ];
+  const { status, output } = await runProgram(words, beside);
   const report = readReport(file);
-  return counted(status, {
+  const counts = counted(status, {
     passed: report?.numPassedTests ?? 0,
     failed: report?.numFailedTests ?? 0,
     skipped: (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0),
   });
+  return { ...counts, failures: failedOfVitest(report), output };
 }
 
-function playwright() {
+/** @param {boolean} beside */
+async function playwright(beside) {
   const file = path.join(reports, "playwright.json");
-  const status = runHere(
-    process.execPath,
-    [program("@playwright/test/cli.js"), "test", "--reporter=list,json"],
-    { PLAYWRIGHT_JSON_OUTPUT_NAME: file },
-  );
-  const stats = readReport(file)?.stats;
-  return counted(status, {
+  const words = [program("@playwright/test/cli.js"), "test", "--reporter=list,json"];
+  const { status, output } = await runProgram(words, beside, { PLAYWRIGHT_JSON_OUTPUT_NAME: file });
+  const report = readReport(file);
+  const stats = report?.stats;
+  const counts = counted(status, {
     passed: (stats?.expected ?? 0) + (stats?.flaky ?? 0),
     failed: stats?.unexpected ?? 0,
     skipped: stats?.skipped ?? 0,
   });
+  return { ...counts, failures: failedOfPlaywright(report?.suites ?? []), output };
+}
+
+/** @param {any} report @returns {string[]} */
+function failedOfVitest(report) {
+  return (report?.testResults ?? []).flatMap((/** @type {any} */ { name, status, assertionResults }) => {
+    const file = path.relative(root, name);
+    const failed = assertionResults.filter((/** @type {any} */ result) => result.status === "failed");
+    if (failed.length === 0 && status === "failed") return [file];
+    return failed.map((/** @type {any} */ result) => `${file}: ${result.fullName}`);
+  });
+}
+
+/** @param {any[]} suites @returns {string[]} */
+function failedOfPlaywright(suites) {
+  return suites.flatMap(({ file, specs, suites: within }) => [
+    ...specs
+      .filter((/** @type {any} */ spec) => !spec.ok)
+      .map((/** @type {any} */ spec) => `tests/e2e/${file}: ${spec.title}`),
+    ...failedOfPlaywright(within ?? []),
+  ]);
 }
 
 /**

@@ -55,7 +55,7 @@ test("the roofs are measured as often as asked, are of a machine's size, and tak
 test("a quick suite measures its case end to end and gives all memory back", async () => {
   const held = gpu.ledger.used;
   const lines: string[] = [];
-  const suite = await runSuite(gpu, { quick: true, cases: null }, (line) => lines.push(line));
+  const suite = await runSuite(gpu, { quick: true, cases: null, lm: [] }, (line) => lines.push(line));
   expect(gpu.ledger.used).toBe(held);
   expect(lines).toContain("case 1 of 1: topk, d_in 32, d_sae 64, k 4, batch 512");
   const [result] = suite.cases;

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
+import { planEncode } from "../../gpu/kernels/encode.ts";
 import { planLmActivate } from "../../gpu/lm/kernels/activate.ts";
 import { planAdd } from "../../gpu/lm/kernels/add.ts";
 import { planAttention } from "../../gpu/lm/kernels/attention.ts";
@@ -10,9 +11,11 @@ import { planNorm } from "../../gpu/lm/kernels/norm.ts";
 import { planRotary } from "../../gpu/lm/kernels/rotary.ts";
 import { planSoftcap } from "../../gpu/lm/kernels/softcap.ts";
 import type { Activation } from "../../gpu/lm/model-spec.ts";
+import { packRows } from "../../gpu/lm/pack-weights.ts";
 import { rotaryTable } from "../../gpu/lm/rotary-table.ts";
+import { toHalf } from "../reference/half.ts";
 import { KernelBench, leftAlone, withCapabilities } from "./kernel-bench.ts";
-import { normals, range, worst } from "./kernel-data.ts";
+import { gamma, normals, range, worst } from "./kernel-data.ts";
 
 /* The language model's kernels against float64, where a whole model does not take them. */
 
@@ -316,3 +319,75 @@ test.each([{ software: true }, { software: false }])(
     }
   },
 );
+
+describe.each([
+  { variant: "quads", capabilities: {} },
+  { variant: "flat", capabilities: { subgroup_min_size: 0 } },
+])("products with stored weights, $variant", ({ capabilities }) => {
+  test.each(
+    (["f16", "int8"] as const).flatMap((stored) => [
+      { stored, rows: 13, inputs: 37, outputs: 71, biased: true },
+      { stored, rows: 1, inputs: 130, outputs: 5, biased: false },
+    ]),
+  )("$stored, $rows rows, $inputs to $outputs", async ({ stored, rows, inputs, outputs, biased }) => {
+    bench = new KernelBench(withCapabilities(gpu, capabilities), { rows });
+    const [x, b] = [normals(rows * inputs, 1), normals(outputs, 3)];
+    // Rows of very different sizes.
+    const W = normals(outputs * inputs, 2).map((w, i) => w * 10 ** ((Math.floor(i / inputs) % 7) - 3));
+    const pitch = 4 * Math.ceil(inputs / 4);
+    const padded = new Float32Array(outputs * pitch);
+    W.forEach((w, i) => {
+      padded[Math.floor(i / inputs) * pitch + (i % inputs)] = w;
+    });
+    const { numbers, scales } = packRows(padded, pitch);
+    const kept = W.map((w, i) => {
+      const row = Math.floor(i / inputs);
+      return stored === "f16" ? toHalf(w) : scales[row]! * numbers[row * pitch + (i % inputs)]!;
+    });
+    const [z, counters] = [bench.output(rows * outputs), bench.output(4)];
+    bench.run(
+      await planEncode(
+        bench.context,
+        { label: "linear", rows, d_sae: outputs, stride: pitch / 4, half: false, stored },
+        {
+          x: bench.rows(x, inputs),
+          W:
+            stored === "f16"
+              ? bench.halves(W.map(toHalf), inputs)
+              : bench.input(new Uint32Array(numbers.buffer)),
+          scales: stored === "int8" ? bench.input(scales) : null,
+          bias: biased ? { buffer: bench.input(b) } : null,
+          z,
+          counters,
+        },
+      ),
+    );
+    const [ofKept, ofExact] = [new Float64Array(rows * outputs), new Float64Array(rows * outputs)];
+    const [summing, rounding] = [new Float64Array(rows * outputs), new Float64Array(rows * outputs)];
+    for (let t = 0; t < rows; t++) {
+      for (let f = 0; f < outputs; f++) {
+        const at = t * outputs + f;
+        const own = W.subarray(f * inputs, (f + 1) * inputs);
+        const largest = own.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
+        let sizes = 0;
+        own.forEach((w, i) => {
+          const input = x[t * inputs + i]!;
+          ofExact[at]! += w * input;
+          ofKept[at]! += kept[f * inputs + i]! * input;
+          sizes += Math.abs(kept[f * inputs + i]! * input);
+          // gpu/lm/precision.ts.
+          rounding[at]! +=
+            Math.abs(input) * (stored === "f16" ? 2 ** -11 * Math.abs(w) + 2 ** -25 : largest / 253);
+        });
+        for (const sum of [ofExact, ofKept]) sum[at]! += biased ? b[f]! : 0;
+        // One rounding a product, one a sum, and in int8 that of the scale's product.
+        summing[at] = gamma(inputs + 2) * (sizes + (biased ? Math.abs(b[f]!) : 0));
+      }
+    }
+    const actual = await bench.f32(z, rows * outputs);
+    expect(worst(actual, ofKept, (i) => summing[i]!)).toBeLessThan(1);
+    expect(worst(actual, ofExact, (i) => summing[i]! + rounding[i]!)).toBeLessThan(1);
+    expect(worst(ofKept, ofExact, (i) => rounding[i]!)).toBeGreaterThan(0.01);
+    expect((await bench.u32(counters))[0]).toBe(0);
+  });
+});

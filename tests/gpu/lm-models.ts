@@ -38,11 +38,12 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
 /** Tokens of a context of the trained model. */
 export const shakespeareLength = 128;
 
-/** The trained GPT-2, for hook points, or for logits where there are none. */
+/** The trained GPT-2, for hook points, or for logits where there are none; or to generate. */
 export async function openShakespeare(
   gpu: Gpu,
   hooks: string[],
   n_sequences: number,
+  cached = false,
 ): Promise<LanguageModel> {
   const model = await shakespeareModel();
   return openLanguageModel({
@@ -53,5 +54,6 @@ export async function openShakespeare(
     n_sequences,
     length: shakespeareLength,
     logits: hooks.length === 0,
+    cached,
   });
 }

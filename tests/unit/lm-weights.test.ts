@@ -34,7 +34,7 @@ async function uploaded(variant: string, weight: string, sliceBytes?: number) {
     { device: { queue } } as unknown as Gpu,
     source,
     findWeight(source, familyWeights(spec), plan),
-    {} as GPUBuffer,
+    { buffer: {} as GPUBuffer, precision: "f32", scales: null },
     sliceBytes,
   );
   return { buffer, plan, largest, spec, tensors: model.tensors };

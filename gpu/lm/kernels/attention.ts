@@ -5,7 +5,7 @@ import { groupPitch, plain } from "../layout.ts";
 
 export interface AttentionShape {
   rows: number;
-  /** Positions of a sequence; rows are whole sequences. */
+  /** Positions of a sequence; rows are whole sequences, or some that follow the step's first position. */
   length: number;
   n_heads: number;
   n_kv_heads: number;
@@ -21,12 +21,15 @@ export interface AttentionShape {
 export interface AttentionBuffers {
   /** f32 [rows, n_heads, padded d_head]. */
   q: GPUBuffer;
-  /** f32 [rows, n_kv_heads, padded d_head]. */
+  /** f32 [rows, n_kv_heads, padded d_head], from the sequence's first position on. */
   k: GPUBuffer;
   v: GPUBuffer;
   /** f32 [rows, n_heads, padded d_head], written. */
   z: GPUBuffer;
 }
+
+/** A window that leaves nothing out. */
+const everything = 2 ** 31;
 
 /** Queries of a workgroup on a CPU adapter: all take the keys of the last, so that many would waste much. */
 const quadLanes = 8;
@@ -50,7 +53,7 @@ export async function planAttention(
     n_heads,
     n_heads / n_kv_heads,
     length,
-    window ?? length,
+    window ?? everything,
     tiles,
     { f32: scale },
     { f32: cap ?? 1 },

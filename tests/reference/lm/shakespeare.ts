@@ -10,6 +10,7 @@ import { crossEntropy, forward } from "./transformer.ts";
 
 const shared = path.resolve(import.meta.dirname, "../../../../shared");
 const folder = path.join(shared, "models/shakespeare-gpt2");
+export const shakespeareFolder = folder;
 
 /** Why tests of it are skipped, or null where it is there. */
 export const shakespeareMissing = existsSync(folder) ? null : `There is no ${folder}.`;

@@ -75,12 +75,24 @@ export interface Forward {
 
 type Sequence = Map<string, Activation>;
 
-/** @param sequences token ids, all of one length. */
-export function forward(model: HuggingFaceModel, sequences: readonly ArrayLike<number>[]): Forward {
+/** Other activations for a sequence's hook point, [length, width], or those that there are. */
+export type Intervention = (hook: string, activations: Float64Array, sequence: number) => Float64Array;
+
+/**
+ * @param sequences token ids, all of one length.
+ * @param intervene what takes the place of the activations at a hook point, for all that comes after.
+ */
+export function forward(
+  model: HuggingFaceModel,
+  sequences: readonly ArrayLike<number>[],
+  intervene: Intervention = (_, activations) => activations,
+): Forward {
   const transformer = readTransformer(model);
   const length = sequences[0]!.length;
   if (sequences.some((tokens) => tokens.length !== length)) throw new RangeError("Lengths differ.");
-  const runs = sequences.map((tokens) => runSequence(transformer, Array.from(tokens)));
+  const runs = sequences.map((tokens, n) =>
+    runSequence(transformer, Array.from(tokens), (hook, activations) => intervene(hook, activations, n)),
+  );
   const hooks = new Map([...runs[0]!.keys()].map((name) => [name, stacked(runs, name)] as const));
   const logits = hooks.get("logits")!;
   hooks.delete("logits");
@@ -114,11 +126,16 @@ export function crossEntropy({ shape, data }: Activation, next: readonly (readon
 }
 
 /** One sequence: every hook point, and "logits". */
-function runSequence(transformer: Transformer, tokens: readonly number[]): Sequence {
+function runSequence(
+  transformer: Transformer,
+  tokens: readonly number[],
+  intervene: (hook: string, activations: Float64Array) => Float64Array,
+): Sequence {
   const { d_model, d_vocab, positions } = transformer;
   const length = tokens.length;
   const record: Sequence = new Map();
-  const hook = (name: string, data: Float64Array) => {
+  const hook = (name: string, computed: Float64Array) => {
+    const data = intervene(name, computed);
     record.set(name, { shape: [length, data.length / length], data });
     return data;
   };
@@ -132,8 +149,8 @@ function runSequence(transformer: Transformer, tokens: readonly number[]): Seque
     const at = `blocks.${i}`;
     const pre = hook(`${at}.hook_resid_pre`, residual);
     const attentionOut = hook(`${at}.hook_attn_out`, attention(transformer, layer, at, pre, record, hook));
-    const mid = add(pre, attentionOut);
-    if (!layer.parallel) hook(`${at}.hook_resid_mid`, mid);
+    const both = add(pre, attentionOut);
+    const mid = layer.parallel ? both : hook(`${at}.hook_resid_mid`, both);
     const mlpIn = hook(`${at}.hook_mlp_in`, layer.parallel ? pre : mid);
     const mlpOut = hook(`${at}.hook_mlp_out`, mlp(layer, at, mlpIn, hook));
     residual = hook(`${at}.hook_resid_post`, add(mid, mlpOut));

@@ -82,8 +82,9 @@ function evaluated(evaluation: SaeEvaluationView): string {
       ? sets.map(({ name }) => name).join(", ")
       : `${subject.model.name} on ${subject.tokenization.name}`;
   if (model_result !== null) {
-    const { ce_clean, ce_spliced, loss_recovered, delta_ce, kl, l0 } = model_result;
-    return `${on}: CE ${ce_spliced.toFixed(4)} for ${ce_clean.toFixed(4)} (+${delta_ce.toFixed(4)}), loss recovered ${loss_recovered.toFixed(4)}, KL ${kl.toFixed(4)}, L0 ${l0.toFixed(2)}, ${model_result.tokens} tokens`;
+    const { ce_clean, ce_spliced, delta_ce, kl, l0, n_tokens } = model_result;
+    const recovered = model_result.loss_recovered?.toFixed(4) ?? "undefined";
+    return `${on}: CE ${ce_spliced.toFixed(4)} for ${ce_clean.toFixed(4)} (${delta_ce >= 0 ? "+" : ""}${delta_ce.toFixed(4)}), loss recovered ${recovered}, KL ${kl.toFixed(4)}, L0 ${l0.toFixed(2)}, ${n_tokens} tokens`;
   }
   if (result !== null) {
     const { reconstruction, firing, tokens } = result;

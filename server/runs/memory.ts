@@ -6,8 +6,8 @@ import { SyntheticSource } from "../../gpu/data/synthetic.ts";
 import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import { type MemoryPlan, planMemory } from "../../gpu/sae/trainer.ts";
 import { openStoredRows } from "../activations/rows.ts";
-import { awaiting } from "../awaiting.ts";
 import { ServiceError } from "../errors.ts";
+import { liveSource, openModelAndTokens } from "./open-live.ts";
 import { workerSilenceSeconds } from "./reaper.ts";
 import type { RunSource } from "./views.ts";
 
@@ -50,7 +50,8 @@ export async function planRunMemory(
     plan = await planFor(home, config, source);
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
-    return { plan: null, fault: { path: "source.activation_set_ids", message: error.message } };
+    const path = source.kind === "live" ? "source.model_id" : "source.activation_set_ids";
+    return { plan: null, fault: { path, message: error.message } };
   }
   const most = worker.memory_bytes;
   const fault =
@@ -67,7 +68,14 @@ async function planFor(home: string, config: TrainingConfig, source: RunSource):
   if (source.kind === "synthetic") {
     return planMemory(config, new SyntheticSource(source.synthetic));
   }
-  if (source.kind === "live") return awaiting("Training live");
+  if (source.kind === "live") {
+    const opened = await openModelAndTokens(home, source);
+    try {
+      return planMemory(config, liveSource(opened, source.hooks, config.seed));
+    } finally {
+      await opened.close();
+    }
+  }
   const stored = await openStoredRows(home, source.activation_set_ids);
   try {
     return planMemory(config, new StoredSource(stored.rows, { seed: config.seed }));

@@ -9,7 +9,7 @@ import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import type { StepMetrics } from "../../gpu/sae/trainer.ts";
 import { ConflictError, LostLeaseError } from "../errors.ts";
-import type { ModelMeasures } from "../saes/views.ts";
+import type { ModelMeasures } from "../saes/measures.ts";
 import { checkpointView, runSourceOf, saeView, wholeConfig } from "./read.ts";
 import { readLive } from "./source-live.ts";
 import { readSourceSets, type SourceSet } from "./source-sets.ts";
@@ -280,7 +280,7 @@ async function insertModelEvaluation(
     model_id: subject.model.id,
     tokenization_id: subject.tokenization.id,
     n_sequences: result.n_sequences,
-    tokens: result.tokens,
+    tokens: result.n_tokens,
     result,
     started_at: now,
     ended_at: now,

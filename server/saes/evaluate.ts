@@ -6,6 +6,7 @@ import type { EvaluatedSet, EvaluationSubject } from "../../db/stored.ts";
 import { uuidv7 } from "../../db/uuid.ts";
 import { requireHookPoint } from "../../gpu/lm/hook-points.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
+import { requireSpliceable, SpliceError } from "../../gpu/lm/splice.ts";
 import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import { ConflictError, type Fault, InvalidInputError, NotFoundError } from "../errors.ts";
 import type { RunQueue } from "../queue.ts";
@@ -132,28 +133,34 @@ export function subjectOf(
   };
 }
 
-/** What keeps an SAE from being spliced into a model at a hook point. */
+/** What keeps an SAE from being spliced into a model where it reads at a hook point. */
 function hookFaults(config: SaeConfig, spec: ModelSpec, hook_name: string | null): Fault[] {
   const path = "hook_name";
-  if (config.transcoder || config.n_hook_points > 1) {
-    const kind = config.transcoder ? "A transcoder" : "A crosscoder";
-    return [
-      {
-        path,
-        message: `${kind} does not put back what it reads; only an SAE of one hook point is spliced in.`,
-      },
-    ];
+  const fault = (message: string): Fault[] => [{ path, message }];
+  if (config.n_hook_points > 1) {
+    return fault("A crosscoder reads several hook points at once, and only what reads one is spliced in.");
   }
-  if (hook_name === null) {
-    return [{ path, message: "Where the SAE was trained is not recorded; name the hook point." }];
+  if (hook_name === null) return fault("Where the SAE was trained is not recorded; name the hook point.");
+  const out = config.transcoder ? config.metadata.hook_name_out : hook_name;
+  if (out === null) return fault("Where the transcoder writes is not recorded, so it cannot be spliced in.");
+  const unknown = unknownHooks(spec, [hook_name, out]);
+  if (unknown.length > 0) return fault(unknown[0]!.message);
+  try {
+    requireSpliceable(spec, out);
+  } catch (error) {
+    if (!(error instanceof SpliceError)) throw error;
+    return fault(error.message);
   }
-  const [unknown] = unknownHooks(spec, [hook_name]);
-  if (unknown !== undefined) return [{ path, message: unknown.message }];
-  const { width } = requireHookPoint(spec, hook_name);
-  if (width === config.d_in) return [];
-  return [
-    { path, message: `${hook_name} has width ${width}, but the SAE's input has width ${config.d_in}.` },
-  ];
+  const sides = [
+    [hook_name, config.d_in, "input"],
+    [out, config.d_out, "output"],
+  ] as const;
+  return sides.flatMap(([hook, width, side]) => {
+    const there = requireHookPoint(spec, hook).width;
+    return there === width
+      ? []
+      : fault(`${hook} has width ${there}, but the SAE's ${side} has width ${width}.`);
+  });
 }
 
 function notRecorded(name: string): ConflictError {

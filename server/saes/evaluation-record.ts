@@ -1,8 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
 import { sae_evaluations, saes } from "../../db/schema.ts";
-import type { SaeMeasures } from "./measures.ts";
-import type { ModelMeasures } from "./views.ts";
+import type { ModelMeasures, SaeMeasures } from "./measures.ts";
 
 // What a worker writes of an evaluation. Every write happens only while that worker holds it; false says that it does
 // not any more, since it was deleted or taken for dead, and that the worker should drop it.

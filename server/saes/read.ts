@@ -5,9 +5,9 @@ import { writableFormats } from "../formats/formats.ts";
 import type { SaeFormat } from "../formats/sae-source.ts";
 import type { Recovery } from "../runs/views.ts";
 import { exportRefusal } from "./export.ts";
-import type { SaeMeasures } from "./measures.ts";
+import type { ModelMeasures, SaeMeasures } from "./measures.ts";
 import { neededSets } from "./needed-sets.ts";
-import type { ModelMeasures, SaeDetail, SaeEvaluationView, SaeSummary } from "./views.ts";
+import type { SaeDetail, SaeEvaluationView, SaeSummary } from "./views.ts";
 
 // Rows to views: the one place where what the database holds takes the shape that travels.
 

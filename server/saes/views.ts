@@ -6,9 +6,10 @@ import type { Evaluation } from "../../gpu/sae/trainer.ts";
 import type { WritableFormat } from "../formats/formats.ts";
 import type { SaeFormat } from "../formats/sae-source.ts";
 import type { Recovery } from "../runs/views.ts";
-import type { SaeMeasures } from "./measures.ts";
+import type { ModelMeasures, SaeMeasures } from "./measures.ts";
 import type { NeededSet } from "./needed-sets.ts";
 
+export type { ModelMeasures, SaeMeasures };
 export type SaeStatus = (typeof saeStatuses)[number];
 export type SaeEvaluationStatus = (typeof evaluationStatuses)[number];
 
@@ -38,27 +39,6 @@ export interface SaeSummary {
   l0: number | null;
   fvu: number | null;
   created_at: string;
-}
-
-/** What an SAE does to its model's predictions, on held-out text. Cross-entropies in nats a token. */
-export interface ModelMeasures {
-  /** Tokens measured on; every one is predicted from those before it. */
-  tokens: number;
-  n_sequences: number;
-  ce_clean: number;
-  /** With the SAE's reconstruction in place of the activations. */
-  ce_spliced: number;
-  /** With zeros, and with their mean, in place of the activations. */
-  ce_zero: number;
-  ce_mean: number;
-  /** (ce_zero − ce_spliced) / (ce_zero − ce_clean). */
-  loss_recovered: number;
-  /** ce_spliced − ce_clean. */
-  delta_ce: number;
-  /** KL divergence of the spliced from the clean predictions, in nats a token. */
-  kl: number;
-  l0: number;
-  explained_variance: number;
 }
 
 /** A measurement: on stored activations, or spliced into the language model. */

@@ -8,8 +8,7 @@ import {
   recordRequeue,
   recordResult,
 } from "../saes/evaluation-record.ts";
-import type { SaeMeasures } from "../saes/measures.ts";
-import type { ModelMeasures } from "../saes/views.ts";
+import type { ModelMeasures, SaeMeasures } from "../saes/measures.ts";
 import type { TrainerTask } from "./messages.ts";
 import { describeCrash, forkTrainer, type Trainer } from "./trainer.ts";
 

@@ -6,8 +6,7 @@ import type { CapturedSet } from "../captures/record.ts";
 import type { CaptureDtype, CaptureOptions } from "../captures/views.ts";
 import type { RecordedSae } from "../runs/record.ts";
 import type { CheckpointView, RunSource } from "../runs/views.ts";
-import type { SaeMeasures } from "../saes/measures.ts";
-import type { ModelMeasures } from "../saes/views.ts";
+import type { ModelMeasures, SaeMeasures } from "../saes/measures.ts";
 
 // Everything that the worker's processes say to each other. They are forked with structured clone, so numbers keep
 // their infinities and arrays their types.

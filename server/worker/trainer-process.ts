@@ -1,7 +1,7 @@
 import { openGpu } from "../../gpu/device/node.ts";
 import { capture } from "./capture.ts";
 import { evaluate } from "./evaluate.ts";
-import { evaluateInModelOf } from "./evaluate-in-model.ts";
+import { evaluateTaskInModel } from "./evaluate-in-model.ts";
 import { describeFailure } from "./failure.ts";
 import type { FromTrainer, ToTrainer, TrainerControl } from "./messages.ts";
 import { train } from "./train.ts";
@@ -23,7 +23,7 @@ async function perform(task: Exclude<ToTrainer, TrainerControl>): Promise<void> 
   try {
     if (task.type === "probe") await probe(task.adapter);
     else if (task.type === "evaluate") await evaluate(task, say);
-    else if (task.type === "evaluate_in_model") await evaluateInModelOf(task, say);
+    else if (task.type === "evaluate_in_model") await evaluateTaskInModel(task, say);
     else if (task.type === "capture") await capture(task, say);
     else await say({ type: "ended", outcome: await train(task, { say, wanted: () => wanted }) });
   } catch (error) {

@@ -1,10 +1,16 @@
 export const usage = `Usage: npm run facet -- <command> [options]
 
 On this machine, without a server
-  train                          Train an SAE, or several in one pass, from activations on disk
+  train                          Train an SAE, or several in one pass, from activations on disk or live from a model
       --activations <path>       A safetensors file [n_tokens, d_in], F32, F16 or BF16, or a folder of them, which follow
                                  one another by name; once per hook point for a crosscoder
       --targets <path>           What a transcoder predicts; row i belongs to row i of --activations
+      --model <folder> --tokens <folder> --hooks <name>,<name>
+                                 In place of --activations: what a language model computes on a token set while training;
+                                 an SAE for each hook point, of a crosscoder one for all
+      --target-hook <name>       What a transcoder predicts
+      --eval-every <n>           Measure within the model every n steps (default: after the last alone)
+      --eval-sequences <n>       Held-out sequences to measure on (default: 64)
       --out <folder>             Where to keep the run; must not hold one
       --config <file>            Options of the configuration as a JSON object
       --<option> <value>         An option of the configuration, over that of the file: --d_sae 4096 --k 32 --seed 1.
@@ -21,6 +27,8 @@ On this machine, without a server
                                  For the SAE's metadata (default: what the files' __metadata__ says)
   eval --sae <path> --activations <path> [--targets <path>] [--tokens <n>]
                                  Measure an SAE on the first n rows (default: all) of raw activations
+  eval --sae <path> --model <folder> --tokens <folder> [--hook <name>] [--target-hook <name>] [--sequences <n>]
+                                 Measure what a language model loses with the SAE in it, on held-out sequences
   inspect <path>                 Say what a file or folder holds: an SAE of any format, a run, a checkpoint, tensors
   export --sae <path> --format saelens|facet|sparsify --out <folder>
   import <path> --out <folder>   Make a folder in SAELens' layout of an SAE in any format

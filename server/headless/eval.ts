@@ -6,17 +6,43 @@ import { table } from "../cli/format.ts";
 import { UsageError } from "../cli/usage.ts";
 import { type Fault, InvalidInputError } from "../errors.ts";
 import { readSae } from "../formats/formats.ts";
+import { evaluateInside } from "./eval-inside.ts";
 import { exitCode } from "./exit-code.ts";
 import { Interruption } from "./interruption.ts";
 import { Progress } from "./progress.ts";
 import { saeIn } from "./run-folder.ts";
 import { openData, type TrainingData } from "./training-data.ts";
 
-export const evalOptions = ["sae", "activations", "targets", "tensor", "target-tensor", "tokens"] as const;
+export const evalOptions = [
+  "sae",
+  "activations",
+  "targets",
+  "tensor",
+  "target-tensor",
+  "tokens",
+  "model",
+  "hook",
+  "target-hook",
+  "sequences",
+  "adapter",
+] as const;
 
-/** `facet eval`: measures an SAE of any format on raw activations, on the CPU in float64. */
-export async function evaluate({ output, options, json }: LocalInvocation): Promise<number> {
+/**
+ * `facet eval`: measures an SAE of any format on raw activations, on the CPU in float64; or, with --model, within its
+ * language model.
+ */
+export function evaluate(invocation: LocalInvocation): Promise<number> {
+  return invocation.options.has("model") ? evaluateInside(invocation) : evaluateOn(invocation);
+}
+
+async function evaluateOn({ output, options, json }: LocalInvocation): Promise<number> {
   const last = (name: (typeof evalOptions)[number]) => options.get(name)?.at(-1) ?? null;
+  const foreign = ["hook", "target-hook", "sequences", "adapter"].filter((name) => options.has(name));
+  if (foreign.length > 0) {
+    throw new UsageError(
+      `--${foreign[0]} belongs to an evaluation within a language model; give --model too.`,
+    );
+  }
   const folder = last("sae");
   const activations = options.get("activations") ?? [];
   if (folder === null) throw new UsageError("eval needs --sae, the folder or file of an SAE.");

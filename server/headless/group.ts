@@ -48,6 +48,7 @@ export class TrainingGroup {
       gpu,
       source,
       configs: saes.map(({ config }) => config),
+      columns: saes.map(({ own }) => own?.columns ?? null),
       ...(states.length === 0 ? {} : { resume: states }),
       ...(init === null ? {} : { init }),
     });

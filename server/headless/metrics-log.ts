@@ -1,10 +1,9 @@
 import { type FileHandle, open, readFile, rename, writeFile } from "node:fs/promises";
 import { z } from "zod";
-import type { StepMetrics } from "../../gpu/sae/trainer.ts";
 
 const rowSchema = z.looseObject({ step: z.number().int() });
 
-/** A run's `metrics.jsonl`: one JSON object a line, in the order of their steps. What is not finite is null. */
+/** A run's figures by step: one JSON object a line, in the order of their steps. What is not finite is null. */
 export class MetricsLog {
   readonly #handle: FileHandle;
 
@@ -25,7 +24,7 @@ export class MetricsLog {
     return new MetricsLog(await open(file, "a"));
   }
 
-  async append(rows: readonly StepMetrics[]): Promise<void> {
+  async append(rows: readonly { step: number }[]): Promise<void> {
     if (rows.length === 0) return;
     await this.#handle.appendFile(rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   }

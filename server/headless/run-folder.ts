@@ -15,6 +15,7 @@ import { ServiceError } from "../errors.ts";
  *   [<label>/]checkpoints/   step_<n>/, whole states to go on from
  *   [<label>/]sae/           the SAE in SAELens' layout
  *   [<label>/]evaluation.json
+ *   [<label>/]model-evaluations.jsonl  how it does within its language model, a line for each time it was measured
  *   [<label>/]failure.json   in place of the last two where training diverged
  */
 
@@ -42,6 +43,17 @@ const recordSchema = z.strictObject({
   targets: z.string().nullable(),
   tensor: z.string().nullable(),
   target_tensor: z.string().nullable(),
+  /** The language model that computed it while training, in place of files; runs of before have none. */
+  live: z
+    .strictObject({
+      model: z.string(),
+      tokens: z.string(),
+      hooks: z.array(z.string()).min(1),
+      target_hook: z.string().nullable(),
+      evaluation: z.strictObject({ every_steps: z.number().int().nullable(), n_sequences: z.number().int() }),
+    })
+    .nullable()
+    .default(null),
   shuffle: z.boolean(),
   /** Seed of the order of the rows: one order for all SAEs of a sweep. */
   order_seed: z.number().int(),
@@ -77,6 +89,8 @@ export const saeFolderOf = (folder: string): string => path.join(folder, "sae");
 /** The SAE of a run's folder, where that is given in its place; anything else as it is. */
 export const saeIn = (given: string): string =>
   hasRunRecord(given) && existsSync(saeFolderOf(given)) ? saeFolderOf(given) : given;
+export const modelEvaluationsFileOf = (folder: string): string =>
+  path.join(folder, "model-evaluations.jsonl");
 export const metricsFileOf = (folder: string): string => path.join(folder, "metrics.jsonl");
 export const checkpointFolder = (folder: string, step: number): string =>
   path.join(folder, "checkpoints", `step_${step}`);

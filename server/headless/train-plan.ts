@@ -3,10 +3,9 @@ import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { StateTensor } from "../../gpu/sae/sae.ts";
 import type { TrainerState } from "../../gpu/sae/trainer.ts";
 import packageJson from "../../package.json" with { type: "json" };
-import { hookNameOf } from "../artifacts/activation-tensor.ts";
 import { type Fault, InvalidInputError } from "../errors.ts";
-import type { Activations } from "./activations.ts";
 import { readInitialWeights } from "./initial-weights.ts";
+import { type LiveInput, type LiveLocations, openLiveInput } from "./live-data.ts";
 import { newestSavedStep, resumePlace } from "./resume.ts";
 import {
   type HookPointIdentity,
@@ -17,22 +16,25 @@ import {
   refuseUsedFolder,
 } from "./run-folder.ts";
 import { sweepVariants, type Variant } from "./sweep.ts";
-import type { GivenMetadata, TrainRequest } from "./train-request.ts";
-import { type DataLocations, openData, sameData, type TrainingData } from "./training-data.ts";
-import { readConfigFile, trainingConfig } from "./training-options.ts";
+import type { EvaluationRequest, TrainRequest } from "./train-request.ts";
+import { type DataLocations, openData, sameData } from "./training-data.ts";
+import { type HookColumns, storedInput, type TrainingInput } from "./training-input.ts";
+import { type GivenWidths, readConfigFile, trainingConfig } from "./training-options.ts";
 
 /** One SAE to train, or one that had failed before the step that is gone on from. */
 export interface PlannedSae {
   label: string;
   folder: string;
   config: TrainingConfig;
+  /** Its own among several hook points; null where it reads all there is. */
+  own: HookColumns | null;
   resume: TrainerState | null;
   failure: RunFailure | null;
   /** Folder whose rows of metrics up to the plan's step are its own. */
   metricsFrom: string;
 }
 
-/** All that a run needs and that has been checked. Nothing has been written. Close the data. */
+/** All that a run needs and that has been checked. Nothing has been written. Close the input. */
 export interface TrainPlan {
   out: string;
   /** Whether the folder is a run already. */
@@ -44,7 +46,9 @@ export interface TrainPlan {
   saes: PlannedSae[];
   /** Parameters to start from; null for random ones. */
   init: Record<string, StateTensor> | null;
-  data: TrainingData;
+  input: TrainingInput;
+  /** To measure SAEs within their model; null where no model is there. */
+  within: { live: LiveInput; evaluation: EvaluationRequest } | null;
   /** But for the adapter, which nobody has opened. */
   record: Omit<RunRecord, "adapter">;
 }
@@ -78,40 +82,53 @@ async function planFresh(
   report: PlanReport,
   signal: AbortSignal,
 ): Promise<TrainPlan> {
-  if (request.data.activations.length === 0) {
+  if (request.data.activations.length === 0 && request.live === null) {
     faults.push({
       path: "--activations",
-      message: "Give a safetensors file of activations, or a folder of them.",
+      message:
+        "Give a safetensors file of activations, or a folder of them; or a language model with --model, --tokens and --hooks.",
     });
   }
   if (request.out === null)
     faults.push({ path: "--out", message: "Give the folder that the run is to be kept in." });
   const out = path.resolve(request.out ?? ".");
   if (request.out !== null) refuseUsedFolder(out);
-  const data = await tryOpenData(request.data, faults);
+  const given = await givenOptions(request, faults);
+  const opened = await tryOpen(request.data, request.live, given.architecture === "crosscoder", faults);
   try {
-    const given = await givenOptions(request, faults);
     const { variants, faults: sweepFaults } = sweepVariants(request.sweep);
     faults.push(...sweepFaults);
-    const configs = configsOf(given, variants, data, faults);
-    if (faults.length > 0 || data === null) throw new InvalidInputError(faults);
+    const configs = configsOf(given, variants, opened?.input ?? null, faults);
+    if (faults.length > 0 || opened === null) throw new InvalidInputError(faults);
+    const { input } = opened;
     const init = request.init === null ? null : await readInitialWeights(request.init);
-    const identities = await data.identify(report.checked, signal);
-    const saes = [...configs].map(([label, config]): PlannedSae => {
+    const identities = await input.identify(report.checked, signal);
+    const saes = configs.map(({ label, own, config }): PlannedSae => {
       const folder = path.join(out, label);
-      return { label, folder, config, resume: null, failure: null, metricsFrom: folder };
+      return { label, folder, config, own, resume: null, failure: null, metricsFrom: folder };
     });
     const record = {
       ...recordOf(request.data, identities),
+      live: liveRecord(request.live, request.evaluation),
       shuffle: request.shuffle,
       // A sweep over seeds changes the weights' beginnings; the rows come in one order for all.
       order_seed: saes[0]!.config.seed,
-      metadata: metadataOf(request.metadata, data),
+      metadata: input.metadata(request.metadata),
       labels: saes.map(({ label }) => label),
     };
-    return { out, begun: false, step: 0, begunOn: null, saes, init, data, record };
+    return {
+      out,
+      begun: false,
+      step: 0,
+      begunOn: null,
+      saes,
+      init,
+      input,
+      within: within(opened, request),
+      record,
+    };
   } catch (error) {
-    await data?.close();
+    await opened?.input.close();
     throw error;
   }
 }
@@ -140,20 +157,25 @@ async function planResumed(
       message: "The run was begun with its rows shuffled, and goes on so.",
     });
   }
+  const live = request.live ?? record.live;
   const locations = locationsOf(request.data, record);
-  const data = await tryOpenData(locations, faults);
+  const crosscoder = saved[0]!.config.architecture === "crosscoder";
+  const opened = await tryOpen(locations, live, crosscoder, faults);
   try {
-    await refuseOtherOptions(request, saved, data, faults);
-    if (faults.length > 0 || data === null) throw new InvalidInputError(faults);
+    await refuseOtherOptions(request, saved, opened?.input ?? null, faults);
+    if (faults.length > 0 || opened === null) throw new InvalidInputError(faults);
+    const { input } = opened;
     const { step, states, failures } = await newestSavedStep(saved, place.step, report.warn);
     const init = step > 0 || request.init === null ? null : await readInitialWeights(request.init);
-    const identities = await data.identify(report.checked, signal);
+    const identities = await input.identify(report.checked, signal);
     if (!sameData(identities, record.data)) {
       throw new InvalidInputError([
         {
-          path: "--activations",
+          path: live === null ? "--activations" : "--model",
           message:
-            "These are other activations than the run was begun with. Give those again, or begin a new run in another --out.",
+            live === null
+              ? "These are other activations than the run was begun with. Give those again, or begin a new run in another --out."
+              : "This is another model, other tokens or other hook points than the run was begun with. Give those again, or begin a new run in another --out.",
         },
       ]);
     }
@@ -162,12 +184,14 @@ async function planResumed(
         label,
         folder: path.join(out, label),
         config,
+        own: input.separate.find(({ hook }) => label.split(",")[0] === hook) ?? null,
         resume: states.get(label) ?? null,
         failure: failures.get(label) ?? null,
         metricsFrom: folder,
       }),
     );
     const { adapter: begunOn, ...rest } = record;
+    const evaluation = record.live?.evaluation ?? request.evaluation;
     return {
       out,
       begun,
@@ -175,24 +199,54 @@ async function planResumed(
       begunOn,
       saes,
       init,
-      data,
-      record: { ...rest, ...recordOf(locations, identities) },
+      input,
+      within: within(opened, { evaluation }),
+      record: { ...rest, ...recordOf(locations, identities), live: liveRecord(live, evaluation) },
     };
   } catch (error) {
-    await data?.close();
+    await opened?.input.close();
     throw error;
   }
 }
 
-async function tryOpenData(locations: DataLocations, faults: Fault[]): Promise<TrainingData | null> {
-  if (locations.activations.length === 0) return null;
+/** What a run trains on, open. */
+type Opened = { input: TrainingInput; live: LiveInput | null };
+
+async function tryOpen(
+  locations: DataLocations,
+  live: LiveLocations | null,
+  joint: boolean,
+  faults: Fault[],
+): Promise<Opened | null> {
   try {
-    return await openData(locations);
+    if (live !== null) {
+      if (faults.some(({ path: at }) => ["--model", "--tokens", "--hooks"].includes(at))) return null;
+      const input = await openLiveInput(live, joint);
+      return { input, live: input };
+    }
+    if (locations.activations.length === 0) return null;
+    return { input: storedInput(await openData(locations)), live: null };
   } catch (error) {
     if (!(error instanceof InvalidInputError)) throw error;
-    faults.push(...error.faults.map(({ path: role, message }) => ({ path: `--${role}`, message })));
+    const option = (role: string) => (role.startsWith("--") ? role : `--${role}`);
+    faults.push(...error.faults.map(({ path: role, message }) => ({ path: option(role), message })));
     return null;
   }
+}
+
+function within({ live }: Opened, { evaluation }: { evaluation: EvaluationRequest }): TrainPlan["within"] {
+  return live === null ? null : { live, evaluation };
+}
+
+function liveRecord(live: LiveLocations | null, evaluation: EvaluationRequest): RunRecord["live"] {
+  if (live === null) return null;
+  return {
+    model: path.resolve(live.model),
+    tokens: path.resolve(live.tokens),
+    hooks: [...live.hooks],
+    target_hook: live.target_hook,
+    evaluation,
+  };
 }
 
 async function givenOptions(request: TrainRequest, faults: Fault[]): Promise<Record<string, unknown>> {
@@ -202,35 +256,47 @@ async function givenOptions(request: TrainRequest, faults: Fault[]): Promise<Rec
   return { ...file.options, ...request.overrides };
 }
 
-/** A configuration for each variant, as far as they are without fault. */
+/** A configuration for each variant, and each of several hook points, as far as they are without fault. */
 function configsOf(
   given: Record<string, unknown>,
   variants: readonly Variant[],
-  data: TrainingData | null,
+  input: TrainingInput | null,
   faults: Fault[],
-): Map<string, TrainingConfig> {
-  const configs = new Map<string, TrainingConfig>();
-  for (const { label, options } of variants) {
-    const { config, faults: found } = trainingConfig({ ...given, ...options }, data?.widths ?? null);
-    if (config !== null) configs.set(label, config);
-    for (const fault of found) {
-      const known = faults.some(({ path: at, message }) => at === fault.path && message === fault.message);
-      if (!known) faults.push(fault);
-    }
-  }
-  return configs;
+): { label: string; own: HookColumns | null; config: TrainingConfig }[] {
+  const separate = input?.separate ?? [];
+  return (separate.length === 0 ? [null] : separate).flatMap((own) =>
+    variants.flatMap(({ label, options }) => {
+      const { config, faults: found } = trainingConfig({ ...given, ...options }, widthsFor(own, input));
+      for (const fault of found) {
+        const known = faults.some(({ path: at, message }) => at === fault.path && message === fault.message);
+        if (!known) faults.push(fault);
+      }
+      return config === null ? [] : [{ label: labelOf(own, label), own, config }];
+    }),
+  );
+}
+
+/** An SAE's name among several, which is also its folder's. */
+function labelOf(own: HookColumns | null, variant: string): string {
+  return [own?.hook ?? "", variant].filter((part) => part !== "").join(",");
+}
+
+function widthsFor(own: HookColumns | null, input: TrainingInput | null): GivenWidths | null {
+  if (input === null) return null;
+  return own === null ? input.widths : { inputs: [own.columns[1]], target: input.widths.target };
 }
 
 /** A run goes on with its own options; those that are given again must be the same. */
 async function refuseOtherOptions(
   request: TrainRequest,
   saved: readonly { label: string; config: TrainingConfig }[],
-  data: TrainingData | null,
+  input: TrainingInput | null,
   faults: Fault[],
 ): Promise<void> {
   if (request.sweep.length > 0) {
     const { variants } = sweepVariants(request.sweep);
-    const labels = variants.map(({ label }) => label).join(" ");
+    const hooks = input === null || input.separate.length === 0 ? [null] : input.separate;
+    const labels = hooks.flatMap((own) => variants.map(({ label }) => labelOf(own, label))).join(" ");
     if (labels !== saved.map(({ label }) => label).join(" ")) {
       faults.push({
         path: "--sweep",
@@ -243,7 +309,8 @@ async function refuseOtherOptions(
   for (const { label, config } of saved) {
     const swept = new Set(label.split(",").map((part) => part.split("=")[0]!));
     const own = Object.fromEntries(Object.entries(config).filter(([name]) => swept.has(name)));
-    const { config: wanted, faults: found } = trainingConfig({ ...given, ...own }, data?.widths ?? null);
+    const hook = input?.separate.find(({ hook }) => swept.has(hook)) ?? null;
+    const { config: wanted, faults: found } = trainingConfig({ ...given, ...own }, widthsFor(hook, input));
     faults.push(...found);
     if (wanted === null) return;
     for (const name of Object.keys(config) as (keyof TrainingConfig)[]) {
@@ -282,22 +349,5 @@ function recordOf(locations: DataLocations, data: HookPointIdentity[]) {
     tensor: locations.tensor,
     target_tensor: locations.target_tensor,
     data,
-  };
-}
-
-/** Given names, else those that the files say of themselves. */
-function metadataOf(given: GivenMetadata, { inputs, target }: TrainingData): RunRecord["metadata"] {
-  const input = inputs[0]?.files[0]?.metadata;
-  const hookName = (of: Activations | null | undefined) => {
-    const file = of?.files[0];
-    return file && hookNameOf(file.metadata, file.tensor.info.name);
-  };
-  const hookNames = inputs.map(hookName);
-  return {
-    model_name: given.model_name ?? input?.get("model_name") ?? input?.get("model") ?? null,
-    hook_name:
-      given.hook_name ?? (hookNames.every((name) => name !== undefined) ? hookNames.join(",") : null),
-    hook_name_out: given.hook_name_out ?? hookName(target) ?? null,
-    dataset_name: given.dataset_name ?? input?.get("dataset_name") ?? input?.get("dataset") ?? null,
   };
 }

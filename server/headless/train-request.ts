@@ -1,4 +1,6 @@
 import type { Fault } from "../errors.ts";
+import { hookNames } from "./hook-names.ts";
+import type { LiveLocations } from "./live-data.ts";
 import { parseValue } from "./option-values.ts";
 import type { DataLocations } from "./training-data.ts";
 import { optionNames, unknownOption } from "./training-options.ts";
@@ -10,6 +12,12 @@ export const trainOptions = [
   "targets",
   "tensor",
   "target-tensor",
+  "model",
+  "tokens",
+  "hooks",
+  "target-hook",
+  "eval-every",
+  "eval-sequences",
   "no-shuffle",
   "init",
   "out",
@@ -23,6 +31,7 @@ export const trainOptions = [
   "json",
   "help",
 ] as const;
+const liveOptions = ["model", "tokens", "hooks", "target-hook"] as const;
 type TrainOption = (typeof trainOptions)[number];
 
 /** What the SAE's metadata is to say, as far as it is given. */
@@ -33,12 +42,27 @@ export interface GivenMetadata {
   dataset_name: string | null;
 }
 
+/** How often and on how much SAEs are measured within their model. */
+export interface EvaluationRequest {
+  /** Steps between evaluations; null: only after the last. */
+  every_steps: number | null;
+  /** Held-out sequences. */
+  n_sequences: number;
+}
+
+/** Enough for a loss that is good to a per cent, and a matter of seconds. */
+const defaultEvaluationSequences = 64;
+
 /** A command line of `train`, taken apart and not yet checked against any file. */
 export interface TrainRequest {
   config: string | null;
   /** Options of the configuration that were given beside its file. */
   overrides: Record<string, unknown>;
   data: DataLocations;
+  /** A language model to train on in their place. */
+  live: LiveLocations | null;
+  /** Evaluation within the language model; of live runs alone. */
+  evaluation: EvaluationRequest;
   shuffle: boolean;
   init: string | null;
   out: string | null;
@@ -55,7 +79,7 @@ export function trainRequest(options: ReadonlyMap<string, readonly string[]>): {
 } {
   const faults: Fault[] = [];
   const overrides: Record<string, unknown> = {};
-  const several: readonly string[] = ["activations", "sweep"];
+  const several: readonly string[] = ["activations", "sweep", "hooks"];
   for (const [name, values] of options) {
     const ofCommand = (trainOptions as readonly string[]).includes(name);
     if (!ofCommand && !optionNames.includes(name)) {
@@ -78,6 +102,8 @@ export function trainRequest(options: ReadonlyMap<string, readonly string[]>): {
         tensor: last("tensor"),
         target_tensor: last("target-tensor"),
       },
+      live: liveLocations(options, faults),
+      evaluation: evaluationRequest(options, faults),
       shuffle: !options.has("no-shuffle"),
       init: last("init"),
       out: last("out"),
@@ -92,5 +118,57 @@ export function trainRequest(options: ReadonlyMap<string, readonly string[]>): {
       },
     },
     faults,
+  };
+}
+
+/** Null where no model is named, nor anything that belongs to one. */
+function liveLocations(
+  options: ReadonlyMap<string, readonly string[]>,
+  faults: Fault[],
+): LiveLocations | null {
+  const given = liveOptions.filter((name) => options.has(name));
+  if (given.length === 0) return null;
+  const last = (name: TrainOption) => options.get(name)?.at(-1) ?? "";
+  const hooks = hookNames(options.get("hooks") ?? [], faults);
+  const needed: Partial<Record<TrainOption, string>> = {
+    model: "Give the folder of the language model to train on.",
+    tokens: "Give the folder of the tokens that the model is to read, as tokenize makes it.",
+    hooks: "Name the hook points to train on, with commas between them: blocks.6.hook_resid_post.",
+  };
+  for (const [name, message] of Object.entries(needed)) {
+    const there = name === "hooks" ? hooks.length > 0 : last(name as TrainOption).trim() !== "";
+    if (!there) faults.push({ path: `--${name}`, message });
+  }
+  for (const name of ["activations", "targets", "tensor", "target-tensor", "no-shuffle"] as const) {
+    if (!options.has(name)) continue;
+    const message =
+      name === "no-shuffle"
+        ? "What a model computes while training always comes shuffled; capture it to files to train in order."
+        : "It belongs to activations on disk, but a language model is given; leave one of the two out.";
+    faults.push({ path: `--${name}`, message });
+  }
+  return {
+    model: last("model"),
+    tokens: last("tokens"),
+    hooks,
+    target_hook: options.get("target-hook")?.at(-1) ?? null,
+  };
+}
+
+function evaluationRequest(
+  options: ReadonlyMap<string, readonly string[]>,
+  faults: Fault[],
+): EvaluationRequest {
+  const count = (name: "eval-every" | "eval-sequences") => {
+    const given = options.get(name)?.at(-1);
+    if (given === undefined) return null;
+    const value = Number(given);
+    if (Number.isSafeInteger(value) && value > 0) return value;
+    faults.push({ path: `--${name}`, message: `It is a whole number above 0, not ${given}.` });
+    return null;
+  };
+  return {
+    every_steps: count("eval-every"),
+    n_sequences: count("eval-sequences") ?? defaultEvaluationSequences,
   };
 }

@@ -1,4 +1,3 @@
-import { StoredSource } from "../../gpu/data/stored-rows.ts";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
 import { totalSteps } from "../../gpu/sae/config.ts";
@@ -6,16 +5,26 @@ import { StateMismatchError } from "../../gpu/sae/errors.ts";
 import { ActivationSetError } from "../artifacts/activation-tensor.ts";
 import type { LocalInvocation } from "../cli/commands.ts";
 import { bytes } from "../cli/format.ts";
+import { evaluateWithin } from "./evaluate-within.ts";
 import { exitCode, InterruptedError } from "./exit-code.ts";
 import { type Figures, finishTraining } from "./finish-training.ts";
 import { TrainingGroup } from "./group.ts";
 import { InitialWeightsError } from "./initial-weights.ts";
 import { Interruption } from "./interruption.ts";
+import { figuresOf, newestModelFigures, withinLine } from "./model-figures.ts";
 import { Progress } from "./progress.ts";
-import { beginRun, forgetFailure, saeFolderOf, writeFailure } from "./run-folder.ts";
-import { planTraining, type TrainPlan } from "./train-plan.ts";
+import {
+  beginRun,
+  forgetFailure,
+  modelEvaluationsFileOf,
+  saeFolderOf,
+  writeEvaluation,
+  writeFailure,
+} from "./run-folder.ts";
+import { type PlannedSae, planTraining, type TrainPlan } from "./train-plan.ts";
 import { trainRequest } from "./train-request.ts";
 import { TrainingLine } from "./training-line.ts";
+import type { SessionOptions } from "./training-session.ts";
 import { trainGroup } from "./training-session.ts";
 import { type SaeOutcome, statusOf, summaryLines, type TrainingSummary } from "./training-summary.ts";
 
@@ -54,7 +63,7 @@ export async function train({ output, options, json }: LocalInvocation): Promise
         summary.status
       ];
     } finally {
-      await plan.data.close();
+      await plan.input.close();
     }
   } finally {
     interruption.dispose();
@@ -89,7 +98,7 @@ async function trainOnGpu(
 
 async function createGroup(plan: TrainPlan, gpu: Gpu): Promise<TrainingGroup> {
   const { order_seed: seed, shuffle } = plan.record;
-  const source = new StoredSource(plan.data.rows, { seed, shuffle });
+  const source = plan.input.source({ seed, shuffle });
   const saes = plan.saes.filter(({ failure }) => failure === null);
   try {
     return await TrainingGroup.create(gpu, source, saes, plan.step, plan.init);
@@ -141,6 +150,7 @@ async function takeSteps(
     adapter,
     savedStep: plan.begun && plan.step > 0 ? plan.step : null,
     stopping: () => interruption.received !== null,
+    measure: measureWithin(plan, gpu, voice, progress),
     onRows: ({ planned }, rows) => line.add(planned.label, rows),
     onStep: (step) => progress.update(step, line.text()),
     onFailure: ({ planned, failure }) => {
@@ -172,11 +182,51 @@ async function finish(
   for (const member of group.living) {
     if (interruption.received !== null) throw interrupted(plan, interruption, "Stopped after the last step");
     const { label, folder } = member.planned;
-    await group.attempt(member, async ({ trainer }) => {
-      figures.set(label, await finishTraining(trainer, folder, plan.record));
+    await group.attempt(member, async ({ trainer, planned }) => {
+      const in_model = plan.within && (await newestModelFigures(modelEvaluationsFileOf(folder)));
+      const evaluated = await finishTraining(trainer, folder, recordFor(plan, planned));
+      figures.set(label, { ...evaluated, ...(in_model && { in_model }) });
+      await writeEvaluation(folder, figures.get(label)!);
     });
   }
   return figures;
+}
+
+/** Measures an SAE on held-out text within the model that it is trained on; a crosscoder has no one place there. */
+function measureWithin(
+  { within, saes }: TrainPlan,
+  gpu: Gpu,
+  voice: Voice,
+  progress: Progress,
+): SessionOptions["measure"] {
+  if (within === null || saes[0]!.config.architecture === "crosscoder") return null;
+  const { live, evaluation } = within;
+  return {
+    everySteps: evaluation.every_steps,
+    of: async ({ trainer, planned }) => {
+      const [hook] = planned.own === null ? live.hooks : [planned.own.hook];
+      const figures = figuresOf(
+        await evaluateWithin({
+          gpu,
+          model: live.model,
+          tokens: live.tokens,
+          hook: hook!,
+          hook_out: live.target_hook,
+          sae: await trainer.exportSae(),
+          n_sequences: evaluation.n_sequences,
+        }),
+      );
+      progress.interrupt();
+      voice.say(withinLine(planned.label, trainer.step, figures));
+      return figures;
+    },
+  };
+}
+
+/** The run's record, as one SAE's folder has it. */
+function recordFor({ record }: TrainPlan, { own }: PlannedSae) {
+  if (own === null) return record;
+  return { ...record, metadata: { ...record.metadata, hook_name: own.hook } };
 }
 
 function interrupted(plan: TrainPlan, { received }: Interruption, when: string): InterruptedError {

@@ -3,7 +3,8 @@ import packageJson from "../../package.json" with { type: "json" };
 import { writeCheckpoint } from "../artifacts/checkpoint.ts";
 import type { TrainingGroup, TrainingMember } from "./group.ts";
 import { MetricsLog } from "./metrics-log.ts";
-import { checkpointFolder, metricsFileOf, writeFailure } from "./run-folder.ts";
+import type { ModelFigures } from "./model-figures.ts";
+import { checkpointFolder, metricsFileOf, modelEvaluationsFileOf, writeFailure } from "./run-folder.ts";
 
 export interface SessionOptions {
   group: TrainingGroup;
@@ -15,6 +16,8 @@ export interface SessionOptions {
   onRows(member: TrainingMember, rows: readonly StepMetrics[]): void;
   /** After every step. */
   onStep(step: number): void;
+  /** Measures an SAE within its model; null where there is none. */
+  measure: { everySteps: number | null; of(member: TrainingMember): Promise<ModelFigures> } | null;
   onFailure(member: TrainingMember): void;
 }
 
@@ -31,6 +34,7 @@ export async function trainGroup(options: SessionOptions): Promise<"completed" |
   if (first === undefined) return "completed";
   const { checkpoint_every_steps: interval } = first.planned.config;
   const logs = new Map<TrainingMember, MetricsLog>();
+  const measured = new Map<TrainingMember, MetricsLog>();
   const failed = new Set<TrainingMember>();
   const log = async (member: TrainingMember, rows: StepMetrics[]) => {
     await logs.get(member)!.append(rows);
@@ -46,16 +50,29 @@ export async function trainGroup(options: SessionOptions): Promise<"completed" |
       options.onFailure(member);
     }
   };
+  const measure = async () => {
+    for (const member of group.living) {
+      await group.attempt(member, async () => {
+        const figures = await options.measure!.of(member);
+        await measured.get(member)!.append([{ step: group.step, ...figures }]);
+      });
+    }
+    await notice();
+  };
+  // What is measured comes before the checkpoint of its step, for a resumed run never measures it again.
   const save = async () => {
     if (saved === group.step) return;
-    await saveGroup(options, log, logs);
+    await saveGroup(options, log, logs, measured);
     saved = group.step;
     await notice();
   };
   try {
     for (const member of group.members) {
       const { folder, metricsFrom } = member.planned;
-      logs.set(member, await MetricsLog.open(metricsFileOf(folder), group.step, metricsFileOf(metricsFrom)));
+      const log = (fileOf: (folder: string) => string) =>
+        MetricsLog.open(fileOf(folder), group.step, fileOf(metricsFrom));
+      logs.set(member, await log(metricsFileOf));
+      if (options.measure !== null) measured.set(member, await log(modelEvaluationsFileOf));
     }
     let yielded = performance.now();
     while (group.step < group.totalSteps && group.living.length > 0) {
@@ -66,6 +83,9 @@ export async function trainGroup(options: SessionOptions): Promise<"completed" |
       for (const { member, rows } of await group.advance()) await log(member, rows);
       await notice();
       onStep(group.step);
+      const last = group.step === group.totalSteps;
+      const every = options.measure?.everySteps ?? null;
+      if (options.measure !== null && (last || (every !== null && group.step % every === 0))) await measure();
       if (interval > 0 && group.step % interval === 0) await save();
       if (performance.now() - yielded > yieldAfter) {
         await new Promise((resume) => setTimeout(resume, 0));
@@ -75,7 +95,7 @@ export async function trainGroup(options: SessionOptions): Promise<"completed" |
     await save();
     return "completed";
   } finally {
-    for (const one of logs.values()) await one.close();
+    for (const one of [...logs.values(), ...measured.values()]) await one.close();
   }
 }
 
@@ -84,11 +104,13 @@ async function saveGroup(
   { group, adapter }: SessionOptions,
   log: (member: TrainingMember, rows: StepMetrics[]) => Promise<void>,
   logs: ReadonlyMap<TrainingMember, MetricsLog>,
+  measured: ReadonlyMap<TrainingMember, MetricsLog>,
 ): Promise<void> {
   for (const member of group.living) {
     await group.attempt(member, async ({ trainer, planned }) => {
       await log(member, await trainer.drain());
       await logs.get(member)!.sync();
+      await measured.get(member)?.sync();
       const state = await trainer.snapshot();
       await writeCheckpoint(checkpointFolder(planned.folder, state.step), state, {
         config: planned.config,

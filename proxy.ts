@@ -10,7 +10,7 @@ const rules = accessRules(env, accessToken(env));
  * Stands before every page and API route; the API checks once more by itself. Uploads are left out, since Next would
  * hold their bodies in memory and cut them at 10 MB for us: their handler does the same check. Health is open.
  */
-export const config = { matcher: "/((?!api/activations$|api/health$).*)" };
+export const config = { matcher: "/((?!api/activations$|api/datasets$|api/health$).*)" };
 
 export function proxy(request: NextRequest): Response {
   const visited = visitWithToken(request);

@@ -17,24 +17,43 @@ import {
 } from "drizzle-orm/pg-core";
 import type { SyntheticConfig } from "../gpu/data/synthetic.ts";
 import type { Capabilities } from "../gpu/device/gpu.ts";
+import type { ModelSpec } from "../gpu/lm/model-spec.ts";
 import type { SaeHistograms } from "../gpu/metrics/sae-histograms.ts";
 import type { TrainingConfig } from "../gpu/sae/config.ts";
 import type { SaeConfig } from "../gpu/sae/sae.ts";
 import type { Evaluation, StepMetrics } from "../gpu/sae/trainer.ts";
+import type {
+  CaptureEstimate,
+  CaptureOptions,
+  DatasetOptions,
+  DatasetSource,
+  DatasetStatistics,
+  EvaluatedSet,
+  EvaluationSubject,
+  ModelSource,
+  TokenizeOptions,
+  TokenStatistics,
+  WorkProgress,
+} from "./stored.ts";
 import { uuidv7 } from "./uuid.ts";
 import {
   activationSetStatuses,
+  captureDtypes,
+  captureStatuses,
   checkpointReasons,
+  datasetStatuses,
   desiredStates,
+  evaluationKinds,
   evaluationStatuses,
+  modelStatuses,
   runStatuses,
   saeStatuses,
   sourceKinds,
   storedEventTypes,
+  tokenizationStatuses,
 } from "./vocabulary.ts";
 
 // Columns carry the names of the fields they hold, so that rows and views need no translation.
-// Models and datasets are names on an activation set: Facet stores neither of its own so far.
 
 const id = () => uuid().primaryKey().$defaultFn(uuidv7);
 const time = () => timestamp({ withTimezone: true, mode: "date" });
@@ -42,7 +61,194 @@ const bytes = () => bigint({ mode: "number" });
 const oneOf = (column: PgColumn, values: readonly string[]): SQL =>
   sql`${column} in (${sql.raw(values.map((value) => `'${value}'`).join(", "))})`;
 
-/** A matrix of stored activations, [n_tokens, d_in], under FACET_HOME/activation_sets/<id>. */
+/** A language model under FACET_HOME/models/<id>. What is null is not known before the import ends. */
+export const models = pgTable(
+  "models",
+  {
+    id: id(),
+    name: text().notNull(),
+    status: text({ enum: modelStatuses }).notNull().default("importing"),
+    progress: jsonb().$type<WorkProgress>(),
+    /** Why the import failed: cause and next step. */
+    reason: text(),
+    /** Imports begun so far; only the newest writes. */
+    attempt: integer().notNull().default(1),
+    /** What it came from, as the user named it. */
+    origin: text().notNull(),
+    source: jsonb().$type<ModelSource>().notNull(),
+    model_type: text(),
+    spec: jsonb().$type<ModelSpec>(),
+    parameters: bytes(),
+    /** Of all files. */
+    bytes: bytes(),
+    sha256: text(),
+    has_tokenizer: boolean(),
+    /** Of tokenizer.json: models with the same one can share tokenizations. */
+    tokenizer_sha256: text(),
+    created_at: time().notNull().defaultNow(),
+    updated_at: time().notNull().defaultNow(),
+  },
+  (t) => [
+    check("models_status", oneOf(t.status, modelStatuses)),
+    check("models_name", sql`length(${t.name}) between 1 and 200`),
+    check("models_sizes", sql`${t.parameters} > 0 and ${t.bytes} > 0 and ${t.attempt} > 0`),
+    check(
+      "models_ready",
+      sql`${t.status} <> 'ready' or (${t.model_type} is not null and ${t.spec} is not null and ${t.parameters} is not null and ${t.bytes} is not null and ${t.sha256} is not null and ${t.has_tokenizer} is not null)`,
+    ),
+    index("models_by_name").on(sql`lower(${t.name})`, t.id),
+  ],
+);
+
+/** A text corpus under FACET_HOME/datasets/<id>. What is null is not known before the import ends. */
+export const datasets = pgTable(
+  "datasets",
+  {
+    id: id(),
+    name: text().notNull(),
+    status: text({ enum: datasetStatuses }).notNull().default("importing"),
+    progress: jsonb().$type<WorkProgress>(),
+    /** Why the import failed: cause and next step. */
+    reason: text(),
+    /** Imports begun so far; only the newest writes. */
+    attempt: integer().notNull().default(1),
+    /** What it came from, as the user named it. */
+    origin: text().notNull(),
+    source: jsonb().$type<DatasetSource>().notNull(),
+    options: jsonb().$type<DatasetOptions>().notNull(),
+    n_documents: bytes(),
+    n_characters: bytes(),
+    bytes: bytes(),
+    sha256: text(),
+    statistics: jsonb().$type<DatasetStatistics>(),
+    created_at: time().notNull().defaultNow(),
+    updated_at: time().notNull().defaultNow(),
+  },
+  (t) => [
+    check("datasets_status", oneOf(t.status, datasetStatuses)),
+    check("datasets_name", sql`length(${t.name}) between 1 and 200`),
+    check(
+      "datasets_sizes",
+      sql`${t.n_documents} > 0 and ${t.n_characters} >= 0 and ${t.bytes} >= 0 and ${t.attempt} > 0`,
+    ),
+    check(
+      "datasets_ready",
+      sql`${t.status} <> 'ready' or (${t.n_documents} is not null and ${t.n_characters} is not null and ${t.bytes} is not null and ${t.sha256} is not null and ${t.statistics} is not null)`,
+    ),
+    index("datasets_by_name").on(sql`lower(${t.name})`, t.id),
+  ],
+);
+
+/** A dataset as packed sequences of a model's tokens, under FACET_HOME/tokenizations/<id>. */
+export const tokenizations = pgTable(
+  "tokenizations",
+  {
+    id: id(),
+    name: text().notNull(),
+    dataset_id: uuid()
+      .notNull()
+      .references(() => datasets.id, { onDelete: "restrict" }),
+    /** The model whose tokenizer was used. */
+    model_id: uuid()
+      .notNull()
+      .references(() => models.id, { onDelete: "restrict" }),
+    status: text({ enum: tokenizationStatuses }).notNull().default("tokenizing"),
+    progress: jsonb().$type<WorkProgress>(),
+    /** Why it failed: cause and next step. */
+    reason: text(),
+    /** Times it was begun; only the newest writes. */
+    attempt: integer().notNull().default(1),
+    /** As they are carried out. */
+    options: jsonb().$type<TokenizeOptions>().notNull(),
+    /** Of the tokenizer.json that was used. */
+    tokenizer_sha256: text().notNull(),
+    context_size: integer().notNull(),
+    n_sequences: bytes(),
+    /** The last ones, which are never trained on. */
+    held_out_sequences: bytes(),
+    n_documents: bytes(),
+    n_text_tokens: bytes(),
+    n_special_tokens: bytes(),
+    n_padding_tokens: bytes(),
+    /** Documents by their number of tokens, and tokens a character. */
+    statistics: jsonb().$type<TokenStatistics>(),
+    bytes: bytes(),
+    /** Of dataset, tokenizer and options together: the same is not made twice. */
+    hash: text().notNull(),
+    created_at: time().notNull().defaultNow(),
+    updated_at: time().notNull().defaultNow(),
+  },
+  (t) => [
+    check("tokenizations_status", oneOf(t.status, tokenizationStatuses)),
+    check("tokenizations_name", sql`length(${t.name}) between 1 and 200`),
+    check(
+      "tokenizations_sizes",
+      sql`${t.context_size} > 0 and ${t.n_sequences} > 0 and ${t.held_out_sequences} >= 0 and ${t.held_out_sequences} < ${t.n_sequences} and ${t.n_text_tokens} > 0 and ${t.bytes} > 0 and ${t.attempt} > 0`,
+    ),
+    check(
+      "tokenizations_ready",
+      sql`${t.status} <> 'ready' or (${t.n_sequences} is not null and ${t.held_out_sequences} is not null and ${t.n_documents} is not null and ${t.n_text_tokens} is not null and ${t.n_special_tokens} is not null and ${t.n_padding_tokens} is not null and ${t.bytes} is not null)`,
+    ),
+    unique("tokenizations_hash").on(t.hash),
+    index("tokenizations_by_dataset").on(t.dataset_id, t.id),
+    index("tokenizations_by_model").on(t.model_id, t.id),
+  ],
+);
+
+/** One pass of a model over a tokenization that leaves an activation set per hook point. The queue delivers its id. */
+export const captures = pgTable(
+  "captures",
+  {
+    id: id(),
+    name: text().notNull(),
+    model_id: uuid()
+      .notNull()
+      .references(() => models.id, { onDelete: "restrict" }),
+    tokenization_id: uuid()
+      .notNull()
+      .references(() => tokenizations.id, { onDelete: "restrict" }),
+    /** Hook points by TransformerLens' names, in order. */
+    hooks: text().array().notNull(),
+    dtype: text({ enum: captureDtypes }).notNull(),
+    options: jsonb().$type<CaptureOptions>().notNull(),
+    status: text({ enum: captureStatuses }).notNull().default("queued"),
+    progress: jsonb().$type<WorkProgress>(),
+    /** Why it failed: cause and next step. */
+    reason: text(),
+    /** Times a worker has taken it; every write of a worker names the attempt it holds. */
+    attempt: integer().notNull().default(0),
+    /** Times in a row that a worker died without getting further. */
+    interruptions: integer().notNull().default(0),
+    worker_id: uuid().references(() => workers.id, { onDelete: "set null" }),
+    /** As it was said before it began. */
+    estimate: jsonb().$type<CaptureEstimate>().notNull(),
+    /** Measured over the whole of the attempt that ended it; null before. */
+    tokens_per_second: doublePrecision(),
+    created_at: time().notNull().defaultNow(),
+    started_at: time(),
+    ended_at: time(),
+    updated_at: time().notNull().defaultNow(),
+  },
+  (t) => [
+    check("captures_status", oneOf(t.status, captureStatuses)),
+    check("captures_name", sql`length(${t.name}) between 1 and 200`),
+    check("captures_dtype", oneOf(t.dtype, captureDtypes)),
+    check("captures_hooks", sql`cardinality(${t.hooks}) between 1 and 64`),
+    check("captures_counters", sql`${t.attempt} >= 0 and ${t.interruptions} >= 0`),
+    check(
+      "captures_ended",
+      sql`(${t.status} in ('done', 'failed', 'canceled')) = (${t.ended_at} is not null)`,
+    ),
+    index("captures_by_model").on(t.model_id),
+    index("captures_by_tokenization").on(t.tokenization_id),
+    index("captures_open").on(t.status).where(sql`${t.status} in ('queued', 'running')`),
+  ],
+);
+
+/**
+ * A matrix of stored activations, [n_tokens, d_in], under FACET_HOME/activation_sets/<id>. One that was captured here is
+ * `importing` while its capture goes on, and names model, tokenization and capture.
+ */
 export const activation_sets = pgTable(
   "activation_sets",
   {
@@ -51,6 +257,9 @@ export const activation_sets = pgTable(
     hook_name: text().notNull(),
     model_name: text(),
     dataset_name: text(),
+    model_id: uuid().references(() => models.id, { onDelete: "restrict" }),
+    tokenization_id: uuid().references(() => tokenizations.id, { onDelete: "restrict" }),
+    capture_id: uuid().references(() => captures.id, { onDelete: "set null" }),
     status: text({ enum: activationSetStatuses }).notNull().default("importing"),
     /** Part imported, in [0, 1]. */
     progress: doublePrecision().notNull().default(0),
@@ -61,6 +270,8 @@ export const activation_sets = pgTable(
     tensor: text(),
     source_dtype: text(),
     n_tokens: bytes(),
+    /** Rows besides, which are never trained on; null for a set that keeps none apart. */
+    held_out_tokens: bytes(),
     d_in: integer(),
     bytes: bytes(),
     sha256: text(),
@@ -72,7 +283,11 @@ export const activation_sets = pgTable(
   (t) => [
     check("activation_sets_status", oneOf(t.status, activationSetStatuses)),
     check("activation_sets_progress", sql`${t.progress} >= 0 and ${t.progress} <= 1`),
-    check("activation_sets_n_tokens", sql`${t.n_tokens} > 0`),
+    check("activation_sets_n_tokens", sql`${t.n_tokens} > 0 and ${t.held_out_tokens} >= 0`),
+    check(
+      "activation_sets_captured",
+      sql`(${t.model_id} is null) = (${t.tokenization_id} is null) and (${t.capture_id} is null or ${t.model_id} is not null)`,
+    ),
     check("activation_sets_d_in", sql`${t.d_in} > 0`),
     check("activation_sets_bytes", sql`${t.bytes} >= 0`),
     check(
@@ -81,6 +296,9 @@ export const activation_sets = pgTable(
     ),
     index("activation_sets_names").on(t.model_name, t.dataset_name),
     index("activation_sets_status_index").on(t.status, t.id),
+    index("activation_sets_by_model").on(t.model_id),
+    index("activation_sets_by_tokenization").on(t.tokenization_id),
+    index("activation_sets_by_capture").on(t.capture_id),
   ],
 );
 
@@ -120,6 +338,10 @@ export const runs = pgTable(
     desired: text({ enum: desiredStates }).notNull().default("run"),
     source_kind: text({ enum: sourceKinds }).notNull(),
     synthetic: jsonb().$type<SyntheticConfig>(),
+    /** Of a live run: the model that runs, the tokens it reads, and the hook points whose rows stand side by side. */
+    model_id: uuid().references(() => models.id, { onDelete: "restrict" }),
+    tokenization_id: uuid().references(() => tokenizations.id, { onDelete: "restrict" }),
+    hooks: text().array(),
     hook_name: text().notNull(),
     config: jsonb().$type<TrainingConfig>().notNull(),
     total_steps: integer().notNull(),
@@ -146,7 +368,12 @@ export const runs = pgTable(
   (t) => [
     check("runs_status", oneOf(t.status, runStatuses)),
     check("runs_desired", oneOf(t.desired, desiredStates)),
+    check("runs_source_kind", oneOf(t.source_kind, sourceKinds)),
     check("runs_source", sql`(${t.source_kind} = 'synthetic') = (${t.synthetic} is not null)`),
+    check(
+      "runs_live",
+      sql`(${t.source_kind} = 'live') = (${t.model_id} is not null) and (${t.source_kind} = 'live') = (${t.tokenization_id} is not null) and (${t.source_kind} = 'live') = (${t.hooks} is not null)`,
+    ),
     check("runs_name", sql`length(${t.name}) between 1 and 200`),
     check("runs_step", sql`${t.step} >= 0 and ${t.step} <= ${t.total_steps}`),
     check("runs_total_steps", sql`${t.total_steps} > 0`),
@@ -162,6 +389,8 @@ export const runs = pgTable(
     index("runs_by_fvu_ascending").on(sql`coalesce(${t.fvu}, 'NaN'::float8)`, t.id),
     index("runs_by_fvu_descending").on(sql`coalesce(${t.fvu}, '-Infinity'::float8)`, t.id),
     index("runs_by_worker").on(t.worker_id),
+    index("runs_by_model").on(t.model_id),
+    index("runs_by_tokenization").on(t.tokenization_id),
   ],
 );
 
@@ -321,7 +550,7 @@ export const saes = pgTable(
   ],
 );
 
-/** A measurement of an SAE on stored activations. */
+/** A measurement of an SAE: on stored activations, or in the language model that it was trained on. */
 export const sae_evaluations = pgTable(
   "sae_evaluations",
   {
@@ -334,8 +563,15 @@ export const sae_evaluations = pgTable(
     progress: doublePrecision().notNull().default(0),
     /** Why it failed: cause and next step. */
     reason: text(),
-    /** The sets as they were when it began; they may be deleted after it. */
+    kind: text({ enum: evaluationKinds }).notNull().default("activations"),
+    /** The sets as they were when it began; they may be deleted after it. None in a model. */
     sets: jsonb().$type<EvaluatedSet[]>().notNull(),
+    /** Model, tokens and hook point as they were when it began; they may be deleted after it. */
+    subject: jsonb().$type<EvaluationSubject>(),
+    model_id: uuid().references(() => models.id, { onDelete: "set null" }),
+    tokenization_id: uuid().references(() => tokenizations.id, { onDelete: "set null" }),
+    /** Held-out sequences to measure on, in a model. */
+    n_sequences: integer(),
     /** Most tokens to measure on. */
     tokens: bytes().notNull(),
     result: jsonb().$type<object>(),
@@ -349,21 +585,16 @@ export const sae_evaluations = pgTable(
     check("sae_evaluations_status", oneOf(t.status, evaluationStatuses)),
     check("sae_evaluations_progress", sql`${t.progress} >= 0 and ${t.progress} <= 1`),
     check("sae_evaluations_tokens", sql`${t.tokens} > 0`),
+    check("sae_evaluations_kind", oneOf(t.kind, evaluationKinds)),
+    check(
+      "sae_evaluations_model",
+      sql`(${t.kind} = 'model') = (${t.subject} is not null) and (${t.kind} = 'model') = (${t.n_sequences} is not null) and ${t.n_sequences} > 0`,
+    ),
     check("sae_evaluations_done", sql`(${t.status} = 'done') = (${t.result} is not null)`),
     index("sae_evaluations_by_sae").on(t.sae_id, t.id),
     index("sae_evaluations_open").on(t.status).where(sql`${t.status} in ('queued', 'running')`),
   ],
 );
-
-/** An activation set as an evaluation remembers it. */
-export interface EvaluatedSet {
-  id: string;
-  name: string;
-  hook_name: string;
-  n_tokens: number;
-  d_in: number;
-  sha256: string;
-}
 
 /** What the installation remembers about itself, such as that the sample run has been made. */
 export const settings = pgTable("settings", {

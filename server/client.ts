@@ -18,6 +18,16 @@ export interface FacetClientOptions {
   token?: string;
 }
 
+/** What is said of an uploaded file of texts; its name's ending says what it is. */
+export interface DatasetUploadDescription {
+  file_name: string;
+  name?: string;
+  text_column?: string;
+  split_on?: "file" | "blank-line" | "line" | { separator: string };
+  limit_documents?: number;
+  limit_characters?: number;
+}
+
 /** What a server that refused an upload or a download says. */
 export class RequestError extends Error {
   override readonly name = "RequestError";
@@ -64,20 +74,40 @@ export function createFacetClient({ url, token }: FacetClientOptions) {
       bytes: Blob | ReadableStream<Uint8Array>,
       description: SetDescription,
     ): Promise<{ id: string }> {
-      const query = new URLSearchParams(
-        Object.entries(description).filter((entry): entry is [string, string] => entry[1] !== undefined),
-      );
-      const response = await fetch(`${base}/api/activations?${query}`, {
-        method: "PUT",
-        headers: { ...headers, "content-type": "application/octet-stream" },
-        body: bytes,
-        ...(bytes instanceof Blob ? {} : { duplex: "half" as const }),
-      });
-      const answer: unknown = await response.json().catch(() => null);
-      if (response.ok && isIdentified(answer)) return { id: answer.id };
-      throw refused(response.status, answer);
+      return upload("PUT", "/api/activations", { ...description }, bytes);
+    },
+    /** The same of a file of texts. */
+    async uploadDataset(
+      bytes: Blob | ReadableStream<Uint8Array>,
+      description: DatasetUploadDescription,
+    ): Promise<{ id: string }> {
+      const { split_on, ...plain } = description;
+      const split = typeof split_on === "object" ? { separator: split_on.separator } : { split_on };
+      return upload("POST", "/api/datasets", { ...plain, ...split }, bytes);
     },
   };
+
+  async function upload(
+    method: string,
+    path: string,
+    description: Record<string, string | number | undefined>,
+    bytes: Blob | ReadableStream<Uint8Array>,
+  ): Promise<{ id: string }> {
+    const query = new URLSearchParams(
+      Object.entries(description).flatMap(([key, value]) =>
+        value === undefined ? [] : [[key, String(value)]],
+      ),
+    );
+    const response = await fetch(`${base}${path}?${query}`, {
+      method,
+      headers: { ...headers, "content-type": "application/octet-stream" },
+      body: bytes,
+      ...(bytes instanceof Blob ? {} : { duplex: "half" as const }),
+    });
+    const answer: unknown = await response.json().catch(() => null);
+    if (response.ok && isIdentified(answer)) return { id: answer.id };
+    throw refused(response.status, answer);
+  }
 }
 
 export type FacetClient = ReturnType<typeof createFacetClient>;

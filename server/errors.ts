@@ -27,7 +27,20 @@ export class ServiceError extends Error {
 
 export class NotFoundError extends ServiceError {
   override readonly name = "NotFoundError";
-  constructor(what: "run" | "activation set" | "SAE" | "evaluation", id: string) {
+  constructor(
+    what:
+      | "run"
+      | "activation set"
+      | "SAE"
+      | "evaluation"
+      | "model"
+      | "dataset"
+      | "tokenization"
+      | "capture"
+      | "document"
+      | "sequence",
+    id: string,
+  ) {
     super("not_found", `There is no ${what} ${id}; it may have been deleted.`);
   }
 }

@@ -3,18 +3,23 @@ import { fromDrizzle, type JobWithMetadata, PgBoss } from "pg-boss";
 import { z } from "zod";
 import type { Executor } from "../db/executor.ts";
 
-// The queue only delivers: a job says "look at this run" or "at this evaluation", and a claim in its row decides who
-// gets it. So a job delivered twice, late, or for a run that is gone does no harm.
+// The queue only delivers: a job says "look at this run", "at this evaluation" or "at this capture", and a claim in its
+// row decides who gets it. So a job delivered twice, late, or for a run that is gone does no harm.
 
 const trainQueue = "train";
 
 const evaluateQueue = "evaluate";
+
+const captureQueue = "capture";
 
 const trainPayloadSchema = z.strictObject({ runId: z.uuid() });
 export type TrainPayload = z.output<typeof trainPayloadSchema>;
 
 const evaluatePayloadSchema = z.strictObject({ evaluationId: z.uuid() });
 export type EvaluatePayload = z.output<typeof evaluatePayloadSchema>;
+
+const capturePayloadSchema = z.strictObject({ captureId: z.uuid() });
+export type CapturePayload = z.output<typeof capturePayloadSchema>;
 
 /** Seconds without a heartbeat after which a job counts as lost; the least that pg-boss takes. */
 const jobHeartbeatSeconds = 10;
@@ -57,6 +62,10 @@ export interface RunQueue {
   enqueueEvaluation(tx: Executor, evaluationId: string): Promise<void>;
   /** Takes one evaluation at a time, beside the training. The handler's error only ends the job. */
   workEvaluations(handler: (payload: EvaluatePayload) => Promise<void>): Promise<void>;
+  /** Asks for a worker for a capture that has had `attempt` attempts so far; part of the transaction `tx`. */
+  enqueueCapture(tx: Executor, captureId: string, attempt: number): Promise<void>;
+  /** Takes one capture at a time. The handler's error only ends the job. */
+  workCaptures(handler: (payload: CapturePayload) => Promise<void>): Promise<void>;
   /** No more jobs are taken; resolves when the running handler has returned or after the time. */
   close(timeoutMs?: number): Promise<void>;
 }
@@ -86,6 +95,7 @@ export async function openQueue(url: string, options: OpenQueueOptions): Promise
   await boss.start();
   await boss.createQueue(trainQueue, queueOptions);
   await boss.createQueue(evaluateQueue, queueOptions);
+  await boss.createQueue(captureQueue, queueOptions);
   return {
     async enqueue(tx, runId, attempt, priority = 0) {
       await boss.send(trainQueue, { runId } satisfies TrainPayload, {
@@ -109,6 +119,17 @@ export async function openQueue(url: string, options: OpenQueueOptions): Promise
     async workEvaluations(handler) {
       await boss.work(evaluateQueue, workOptions, async (jobs: JobWithMetadata<unknown>[]) => {
         for (const job of jobs) await handler(evaluatePayloadSchema.parse(job.data));
+      });
+    },
+    async enqueueCapture(tx, captureId, attempt) {
+      await boss.send(captureQueue, { captureId } satisfies CapturePayload, {
+        singletonKey: jobKey(captureId, attempt),
+        db: fromDrizzle(tx, sql),
+      });
+    },
+    async workCaptures(handler) {
+      await boss.work(captureQueue, workOptions, async (jobs: JobWithMetadata<unknown>[]) => {
+        for (const job of jobs) await handler(capturePayloadSchema.parse(job.data));
       });
     },
     async work(handler) {

@@ -2,8 +2,13 @@ import { type OpenedDatabase, openDatabase } from "../db/open.ts";
 import { sweepActivations } from "./activations/delete.ts";
 import { failAbandonedImports } from "./activations/import.ts";
 import { type Background, createBackground } from "./background.ts";
+import { reapCaptures } from "./captures/record.ts";
+import { sweepDatasets } from "./datasets/delete.ts";
+import { failAbandonedDatasets } from "./datasets/register.ts";
 import { accessToken, type Environment, environment } from "./environment.ts";
 import { ServiceError } from "./errors.ts";
+import { sweepModels } from "./models/delete.ts";
+import { failAbandonedModels } from "./models/register.ts";
 import { type Monitor, startMonitor } from "./monitor/monitor.ts";
 import { openQueue, type RunQueue } from "./queue.ts";
 import { sweepTrash } from "./runs/delete.ts";
@@ -12,6 +17,8 @@ import { openRunSignals, type RunSignals } from "./runs/signals.ts";
 import { sweepSaes } from "./saes/delete.ts";
 import { failAbandonedEvaluations } from "./saes/evaluate.ts";
 import { failAbandonedSaeImports } from "./saes/import.ts";
+import { sweepTokenizations } from "./tokens/delete.ts";
+import { failAbandonedTokenizations } from "./tokens/register.ts";
 
 /** Everything the services work with, opened once per process. */
 export interface Services {
@@ -45,10 +52,21 @@ export async function openServices(env: Environment): Promise<Services> {
     await sweepTrash(db, env.home);
     await sweepActivations(db, env.home);
     await sweepSaes(db, env.home);
+    await sweepModels(db, env.home);
+    await sweepDatasets(db, env.home);
+    await sweepTokenizations(db, env.home);
     const reaper = startReaper({
       db,
       queue,
-      tasks: [failAbandonedImports, failAbandonedSaeImports, failAbandonedEvaluations],
+      tasks: [
+        failAbandonedImports,
+        failAbandonedSaeImports,
+        failAbandonedEvaluations,
+        failAbandonedModels,
+        failAbandonedDatasets,
+        failAbandonedTokenizations,
+        () => reapCaptures(db, queue),
+      ],
       onError: reportError,
     });
     const background = createBackground(reportError);

@@ -136,7 +136,8 @@ export function NewRun() {
     setKind(template.run_source.kind);
     setConfigTyped(switched(typedOf(template.config), {}));
     if (template.run_source.kind === "synthetic") setGeneratorTyped(typedOf(template.run_source.synthetic));
-    else setChosen(template.run_source.activation_set_ids.map(() => null));
+    else if (template.run_source.kind === "activation_set")
+      setChosen(template.run_source.activation_set_ids.map(() => null));
     setDescription(template.description);
   }
   const wantedSet = params.get("set");

@@ -27,13 +27,21 @@ export async function deleteActivationSet(
   await removeWithFolder(setFolder(home, id), (putAside) =>
     db.transaction(async (tx) => {
       const [set] = await tx
-        .select({ name: activation_sets.name, status: activation_sets.status })
+        .select({
+          name: activation_sets.name,
+          status: activation_sets.status,
+          capture_id: activation_sets.capture_id,
+        })
         .from(activation_sets)
         .where(eq(activation_sets.id, id))
         .for("update");
       if (set === undefined) throw new NotFoundError("activation set", id);
       if (set.status === "importing") {
-        throw new ConflictError(`“${set.name}” is still being imported; wait until that ends.`);
+        throw new ConflictError(
+          set.capture_id === null
+            ? `“${set.name}” is still being imported; wait until that ends.`
+            : `“${set.name}” is still being captured; cancel the capture first.`,
+        );
       }
       const { names, total } = await runsUsing(tx, [id], 3);
       if (total > 0) {

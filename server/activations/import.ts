@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import path from "node:path";
-import { and, eq, lt, sql } from "drizzle-orm";
+import { and, eq, isNull, lt, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { Executor } from "../../db/executor.ts";
 import { activation_sets } from "../../db/schema.ts";
@@ -158,6 +158,8 @@ export async function failAbandonedImports(db: Executor): Promise<void> {
     .where(
       and(
         eq(activation_sets.status, "importing"),
+        // What is being captured is looked after with its capture.
+        isNull(activation_sets.capture_id),
         lt(activation_sets.updated_at, sql`now() - make_interval(secs => ${abandonedSeconds})`),
       ),
     );

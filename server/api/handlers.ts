@@ -1,6 +1,7 @@
 import { fetchRequestHandler } from "@trpc/server/adapters/fetch";
 import { sql } from "drizzle-orm";
 import { uploadActivationSet } from "../activations/upload.ts";
+import { uploadDataset } from "../datasets/upload.ts";
 import { AccessError, ServiceError, type ServiceErrorCode } from "../errors.ts";
 import { downloadSae } from "../saes/download.ts";
 import { processServices, type Services } from "../services.ts";
@@ -46,6 +47,13 @@ const httpStatuses: Record<ServiceErrorCode, number> = {
 export function handleUpload(request: Request, services: Services): Promise<Response> {
   return answered(request, services, async () =>
     Response.json(await uploadActivationSet(services, request), { status: 202 }),
+  );
+}
+
+/** POST with a file of texts as the body; answers as `handleUpload` does. */
+export function handleDatasetUpload(request: Request, services: Services): Promise<Response> {
+  return answered(request, services, async () =>
+    Response.json(await uploadDataset(services, request), { status: 202 }),
   );
 }
 
@@ -96,6 +104,9 @@ const noStore = { "cache-control": "no-store" };
 export const trpcRoute = async (request: Request) => handleTrpc(request, await processServices());
 /** The route of app/api/activations. */
 export const uploadRoute = async (request: Request) => handleUpload(request, await processServices());
+/** The route of app/api/datasets. */
+export const datasetUploadRoute = async (request: Request) =>
+  handleDatasetUpload(request, await processServices());
 /** The route of app/api/saes/[id]. */
 export const downloadRoute = async (request: Request) => handleDownload(request, await processServices());
 /** The route of app/api/health: 503 with the cause in the server's log when the database does not answer. */

@@ -2,7 +2,39 @@ import { tracked } from "@trpc/server";
 import { deleteActivationSet, deleteSetInput } from "../activations/delete.ts";
 import { importActivationSet, importInput } from "../activations/import.ts";
 import { getActivationSet, getSetInput, listActivationSets, listSetsInput } from "../activations/list.ts";
+import { getCapture, getCaptureInput, listCaptures, listCapturesInput } from "../captures/list.ts";
+import {
+  cancelCapture,
+  captureInput,
+  captureSubjectInput,
+  createCapture,
+  createCaptureInput,
+  deleteCapture,
+  estimateCapture,
+  retryCapture,
+} from "../captures/request.ts";
+import { deleteDataset, deleteDatasetInput } from "../datasets/delete.ts";
+import { datasetDocuments, documentsInput, searchDataset, searchInput } from "../datasets/documents.ts";
+import { getDataset, getDatasetInput, listDatasets, listDatasetsInput } from "../datasets/list.ts";
+import {
+  cancelDatasetImport,
+  datasetInput,
+  importDatasetFrom,
+  importDatasetInput,
+  retryDatasetImport,
+} from "../datasets/register.ts";
 import { ServiceError } from "../errors.ts";
+import { deleteModel, deleteModelInput } from "../models/delete.ts";
+import { getModel, getModelInput, listModels, listModelsInput } from "../models/list.ts";
+import {
+  cancelModelImport,
+  importModelFrom,
+  importModelInput,
+  modelInput,
+  previewModelInput,
+  previewModelSource,
+  retryModelImport,
+} from "../models/register.ts";
 import { machineInput, machineReadings } from "../monitor/machine.ts";
 import { checkRun, createInput } from "../runs/check.ts";
 import { controlInput, controlRun } from "../runs/control.ts";
@@ -12,13 +44,38 @@ import { getInput, getRun, logInput, runLog } from "../runs/get.ts";
 import { listInput, listRuns } from "../runs/list.ts";
 import { liveInput, liveRun, pollInput, pollRun } from "../runs/live.ts";
 import { metricsInput, runMetrics } from "../runs/metrics.ts";
+import { predictInput, predictSource } from "../runs/predict.ts";
 import { deleteSae, deleteSaeInput } from "../saes/delete.ts";
-import { deleteEvaluation, deleteEvaluationInput, evaluateInput, evaluateSaeOn } from "../saes/evaluate.ts";
+import {
+  deleteEvaluation,
+  deleteEvaluationInput,
+  evaluateInModelInput,
+  evaluateInput,
+  evaluateSaeInModel,
+  evaluateSaeOn,
+} from "../saes/evaluate.ts";
 import { exportSaeInput, exportSaeTo } from "../saes/export.ts";
 import { getSae, getSaeInput } from "../saes/get.ts";
 import { importSaeFrom, importSaeInput, inspectInput, inspectPath } from "../saes/import.ts";
 import { listSaes, listSaesInput } from "../saes/list.ts";
 import { systemStatus } from "../system.ts";
+import { deleteTokenization, deleteTokenizationInput } from "../tokens/delete.ts";
+import {
+  getTokenization,
+  getTokenizationInput,
+  listTokenizations,
+  listTokenizationsInput,
+} from "../tokens/list.ts";
+import {
+  cancelTokenization,
+  createTokenization,
+  createTokenizationInput,
+  previewTokenization,
+  previewTokensInput,
+  retryTokenization,
+  tokenizationInput,
+} from "../tokens/register.ts";
+import { sequencesInput, tokenizationSequences } from "../tokens/sequences.ts";
 import { procedure, router, toTrpcError } from "./trpc.ts";
 
 const runsRouter = router({
@@ -32,6 +89,9 @@ const runsRouter = router({
     .mutation(({ ctx, input }) =>
       createRun(ctx.services.db, ctx.services.queue, ctx.services.env.home, input),
     ),
+  predict: procedure
+    .input(predictInput)
+    .query(({ ctx: { services }, input }) => predictSource(services.db, services.env.home, input)),
   control: procedure
     .input(controlInput)
     .mutation(({ ctx: { services }, input }) =>
@@ -63,6 +123,92 @@ const runsRouter = router({
   poll: procedure.input(pollInput).query(({ ctx, input }) => pollRun(ctx.services.db, input)),
 });
 
+const modelsRouter = router({
+  list: procedure.input(listModelsInput).query(({ ctx, input }) => listModels(ctx.services.db, input)),
+  get: procedure.input(getModelInput).query(({ ctx, input }) => getModel(ctx.services.db, input)),
+  preview: procedure
+    .input(previewModelInput)
+    .query(({ ctx, input, signal }) => previewModelSource(ctx.services, input, signal)),
+  import: procedure
+    .input(importModelInput)
+    .mutation(({ ctx, input }) => importModelFrom(ctx.services, input)),
+  cancel: procedure.input(modelInput).mutation(({ ctx, input }) => cancelModelImport(ctx.services, input)),
+  retry: procedure.input(modelInput).mutation(({ ctx, input }) => retryModelImport(ctx.services, input)),
+  delete: procedure
+    .input(deleteModelInput)
+    .mutation(({ ctx: { services }, input }) => deleteModel(services.db, services.env.home, input)),
+});
+
+const datasetsRouter = router({
+  list: procedure.input(listDatasetsInput).query(({ ctx, input }) => listDatasets(ctx.services.db, input)),
+  get: procedure.input(getDatasetInput).query(({ ctx, input }) => getDataset(ctx.services.db, input)),
+  import: procedure
+    .input(importDatasetInput)
+    .mutation(({ ctx, input }) => importDatasetFrom(ctx.services, input)),
+  documents: procedure
+    .input(documentsInput)
+    .query(({ ctx: { services }, input }) => datasetDocuments(services.db, services.env.home, input)),
+  search: procedure
+    .input(searchInput)
+    .query(({ ctx: { services }, input }) => searchDataset(services.db, services.env.home, input)),
+  cancel: procedure
+    .input(datasetInput)
+    .mutation(({ ctx, input }) => cancelDatasetImport(ctx.services, input)),
+  retry: procedure.input(datasetInput).mutation(({ ctx, input }) => retryDatasetImport(ctx.services, input)),
+  delete: procedure
+    .input(deleteDatasetInput)
+    .mutation(({ ctx: { services }, input }) => deleteDataset(services.db, services.env.home, input)),
+});
+
+const tokenizationsRouter = router({
+  list: procedure
+    .input(listTokenizationsInput)
+    .query(({ ctx, input }) => listTokenizations(ctx.services.db, input)),
+  get: procedure
+    .input(getTokenizationInput)
+    .query(({ ctx, input }) => getTokenization(ctx.services.db, input)),
+  preview: procedure
+    .input(previewTokensInput)
+    .query(({ ctx, input }) => previewTokenization(ctx.services, input)),
+  create: procedure
+    .input(createTokenizationInput)
+    .mutation(({ ctx, input }) => createTokenization(ctx.services, input)),
+  sequences: procedure
+    .input(sequencesInput)
+    .query(({ ctx: { services }, input }) => tokenizationSequences(services.db, services.env.home, input)),
+  cancel: procedure
+    .input(tokenizationInput)
+    .mutation(({ ctx, input }) => cancelTokenization(ctx.services, input)),
+  retry: procedure
+    .input(tokenizationInput)
+    .mutation(({ ctx, input }) => retryTokenization(ctx.services, input)),
+  delete: procedure
+    .input(deleteTokenizationInput)
+    .mutation(({ ctx: { services }, input }) => deleteTokenization(services.db, services.env.home, input)),
+});
+
+const capturesRouter = router({
+  list: procedure.input(listCapturesInput).query(({ ctx, input }) => listCaptures(ctx.services.db, input)),
+  get: procedure.input(getCaptureInput).query(({ ctx, input }) => getCapture(ctx.services.db, input)),
+  estimate: procedure
+    .input(captureSubjectInput)
+    .query(({ ctx: { services }, input }) => estimateCapture(services.db, services.env.home, input)),
+  create: procedure
+    .input(createCaptureInput)
+    .mutation(({ ctx: { services }, input }) =>
+      createCapture(services.db, services.queue, services.env.home, input),
+    ),
+  cancel: procedure
+    .input(captureInput)
+    .mutation(({ ctx: { services }, input }) => cancelCapture(services.db, services.env.home, input)),
+  retry: procedure
+    .input(captureInput)
+    .mutation(({ ctx: { services }, input }) => retryCapture(services.db, services.queue, input)),
+  delete: procedure
+    .input(captureInput)
+    .mutation(({ ctx: { services }, input }) => deleteCapture(services.db, services.env.home, input)),
+});
+
 const activationSetsRouter = router({
   list: procedure.input(listSetsInput).query(({ ctx, input }) => listActivationSets(ctx.services.db, input)),
   get: procedure.input(getSetInput).query(({ ctx, input }) => getActivationSet(ctx.services.db, input)),
@@ -83,6 +229,9 @@ const saesRouter = router({
   evaluate: procedure
     .input(evaluateInput)
     .mutation(({ ctx: { services }, input }) => evaluateSaeOn(services.db, services.queue, input)),
+  evaluateInModel: procedure
+    .input(evaluateInModelInput)
+    .mutation(({ ctx: { services }, input }) => evaluateSaeInModel(services.db, services.queue, input)),
   deleteEvaluation: procedure
     .input(deleteEvaluationInput)
     .mutation(({ ctx, input }) => deleteEvaluation(ctx.services.db, input)),
@@ -99,6 +248,10 @@ const systemRouter = router({
 });
 
 export const appRouter = router({
+  models: modelsRouter,
+  datasets: datasetsRouter,
+  tokenizations: tokenizationsRouter,
+  captures: capturesRouter,
   runs: runsRouter,
   activationSets: activationSetsRouter,
   saes: saesRouter,

@@ -23,9 +23,13 @@ import { synth } from "../headless/synth.ts";
 import { tokenize, tokenizeOptions } from "../headless/tokenize.ts";
 import { train } from "../headless/train.ts";
 import { deleteSet, importSet, listSets } from "./activations.ts";
+import { cancelCapture, createCapture, deleteCapture, listCaptures, watchCapture } from "./captures.ts";
+import { deleteDataset, importDataset, listDatasets, showStoredDataset } from "./datasets.ts";
+import { deleteModel, importModel, listModels, showModel } from "./models.ts";
 import { controlOne, createOne, deleteOne, listAll, showOne, watchRun } from "./runs.ts";
 import { deleteSae, downloadSae, evaluateSae, importSae, listSaes, showSae } from "./saes.ts";
 import { status } from "./status.ts";
+import { createTokenization, deleteTokenization, listTokenizations } from "./tokenizations.ts";
 import { UsageError } from "./usage.ts";
 
 /** Where a command writes. */
@@ -70,15 +74,41 @@ const localCommands: Record<string, Command<LocalInvocation, number>> = {
   synth: { words: 0, options: "any", run: synth },
   capture: { words: 0, options: captureOptions, run: capture },
   "model inspect": { words: 1, options: [], run: inspectModel },
-  "model generate": { words: 0, options: generateOptions, run: generateText },
   "dataset import": { words: 1, options: datasetImportOptions, run: importDatasetTo },
   "dataset show": { words: 1, options: datasetShowOptions, run: showDataset },
   tokenize: { words: 0, options: tokenizeOptions, run: tokenize },
   "model preview": { words: 1, options: modelPreviewOptions, run: previewModelOf },
   "model import": { words: 1, options: modelImportOptions, run: importModelTo },
+  "model generate": { words: 0, options: generateOptions, run: generateText },
 };
 
 const serverCommands: Record<string, Command<Invocation, void>> = {
+  "models import": { words: 1, options: ["name", "revision"], run: importModel },
+  "models list": { words: 0, options: ["text"], run: listModels },
+  "models show": { words: 1, options: [], run: showModel },
+  "models delete": { words: 1, options: [], run: deleteModel },
+  "tokenizations list": { words: 0, options: ["text", "dataset", "model"], run: listTokenizations },
+  "tokenizations create": {
+    words: 0,
+    options: [
+      ...["dataset", "model", "name"],
+      ...["context-size", "bos", "separator", "remainder", "held-out"],
+    ],
+    run: createTokenization,
+  },
+  "tokenizations delete": { words: 1, options: [], run: deleteTokenization },
+  "captures list": { words: 0, options: ["text"], run: listCaptures },
+  "captures create": {
+    words: 0,
+    options: [
+      ...["model", "tokenization", "hooks", "name", "dtype"],
+      ...["exclude-token", "batch-size", "watch"],
+    ],
+    run: createCapture,
+  },
+  "captures watch": { words: 1, options: [], run: watchCapture },
+  "captures cancel": { words: 1, options: [], run: cancelCapture },
+  "captures delete": { words: 1, options: [], run: deleteCapture },
   "activations import": {
     words: 1,
     options: ["name", "hook-name", "model-name", "dataset-name", "tensor", "upload"],
@@ -86,6 +116,17 @@ const serverCommands: Record<string, Command<Invocation, void>> = {
   },
   "activations list": { words: 0, options: ["text"], run: listSets },
   "activations delete": { words: 1, options: [], run: deleteSet },
+  "datasets import": {
+    words: 1,
+    options: [
+      ...["name", "text-column", "split-on", "separator", "limit-documents", "limit-characters", "upload"],
+      ...["revision", "config", "split"],
+    ],
+    run: importDataset,
+  },
+  "datasets list": { words: 0, options: ["text"], run: listDatasets },
+  "datasets show": { words: 1, options: [], run: showStoredDataset },
+  "datasets delete": { words: 1, options: [], run: deleteDataset },
   "runs list": { words: 0, options: ["status", "text", "model", "dataset", "limit"], run: listAll },
   "runs show": { words: 1, options: [], run: showOne },
   "runs create": { words: 1, options: "any", run: createOne },
@@ -100,7 +141,11 @@ const serverCommands: Record<string, Command<Invocation, void>> = {
   "saes show": { words: 1, options: [], run: showSae },
   "saes import": { words: 1, options: ["name"], run: importSae },
   "saes download": { words: 1, options: ["format", "out"], run: downloadSae },
-  "saes evaluate": { words: 1, options: ["set", "tokens"], run: evaluateSae },
+  "saes evaluate": {
+    words: 1,
+    options: ["set", "tokens", "model", "tokenization", "hook-name", "sequences"],
+    run: evaluateSae,
+  },
   "saes delete": { words: 1, options: [], run: deleteSae },
   status: { words: 0, options: [], run: status },
 };

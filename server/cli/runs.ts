@@ -105,7 +105,10 @@ export async function createOne(invocation: Invocation): Promise<void> {
   if (options.has("watch")) await watchRun(invocation, created.id);
 }
 
-const notOptions = ["set", "synthetic", "description", "watch", "url", "token", "json", "help"];
+const notOptions = [
+  ...["set", "synthetic", "model", "tokenization", "hooks"],
+  ...["description", "watch", "url", "token", "json", "help"],
+];
 
 /** The configuration as given: the server fills in defaults and names every fault. */
 async function createInputOf({ client, words, options }: Invocation): Promise<CreateRunInput> {
@@ -125,11 +128,16 @@ async function createInputOf({ client, words, options }: Invocation): Promise<Cr
     if (at < 1) throw new UsageError(`--synthetic takes key=value, not ${pair}.`);
     synthetic[pair.slice(0, at)] = parseValue(pair.slice(at + 1));
   }
-  if (sets.length > 0 && options.has("synthetic")) {
-    throw new UsageError("A run trains on --set or on --synthetic, not on both.");
+  const live = liveOf(options);
+  if ([sets.length > 0, options.has("synthetic"), live !== null].filter(Boolean).length > 1) {
+    throw new UsageError("A run trains on --set, on --synthetic, or on --model, not on several of them.");
   }
-  Object.assign(config, { ...(await widthsOfSets(client, sets, config.architecture)), ...config });
-  if (sets.length === 0 && config.d_in === undefined && typeof synthetic.d_in === "number") {
+  const widths =
+    live === null
+      ? await widthsOfSets(client, sets, config.architecture)
+      : await widthsOfHooks(client, live, config.architecture);
+  Object.assign(config, { ...widths, ...config });
+  if (live === null && sets.length === 0 && config.d_in === undefined && typeof synthetic.d_in === "number") {
     config.d_in = synthetic.d_in;
   }
   const description = last("description");
@@ -138,11 +146,36 @@ async function createInputOf({ client, words, options }: Invocation): Promise<Cr
     ...(description === undefined ? {} : { description }),
     // Checked by the server, value by value.
     source:
-      sets.length === 0
-        ? { kind: "synthetic", synthetic: synthetic as SyntheticConfigInput }
-        : { kind: "activation_set", activation_set_ids: sets },
+      live !== null
+        ? live
+        : sets.length === 0
+          ? { kind: "synthetic", synthetic: synthetic as SyntheticConfigInput }
+          : { kind: "activation_set", activation_set_ids: sets },
     config: config as TrainingConfigInput,
   };
+}
+
+type LiveInput = Extract<CreateRunInput["source"], { kind: "live" }>;
+
+/** Null where no model is named. */
+function liveOf(options: Invocation["options"]): LiveInput | null {
+  const [model_id, tokenization_id] = [options.get("model")?.at(-1), options.get("tokenization")?.at(-1)];
+  const hooks = (options.get("hooks") ?? []).flatMap((list) => list.split(","));
+  if (model_id === undefined && tokenization_id === undefined && hooks.length === 0) return null;
+  if (model_id === undefined || tokenization_id === undefined || hooks.length === 0) {
+    throw new UsageError("A live run needs --model, --tokenization and --hooks.");
+  }
+  return { kind: "live", model_id, tokenization_id, hooks };
+}
+
+async function widthsOfHooks(
+  client: FacetClient,
+  { model_id, hooks }: LiveInput,
+  architecture: unknown,
+): Promise<Record<string, unknown>> {
+  const { hook_points } = await client.api.models.get.query({ id: model_id });
+  const [first, second] = hooks.map((hook) => hook_points.find(({ name }) => name === hook)?.width);
+  return widthOptions(first, second, hooks.length, architecture);
 }
 
 /** The options that the sets give: a second one is a transcoder's target, or a crosscoder's next hook point. */
@@ -155,10 +188,19 @@ async function widthsOfSets(
   const [first, second] = await Promise.all(
     sets.slice(0, 2).map((id) => client.api.activationSets.get.query({ id })),
   );
+  return widthOptions(first?.d_in, second?.d_in, sets.length, architecture);
+}
+
+function widthOptions(
+  d_in: number | null | undefined,
+  d_out: number | null | undefined,
+  n_hook_points: number,
+  architecture: unknown,
+): Record<string, unknown> {
   return {
-    d_in: first?.d_in,
-    ...(architecture === "transcoder" || architecture === "skip_transcoder" ? { d_out: second?.d_in } : {}),
-    ...(architecture === "crosscoder" ? { n_hook_points: sets.length } : {}),
+    d_in,
+    ...(architecture === "transcoder" || architecture === "skip_transcoder" ? { d_out } : {}),
+    ...(architecture === "crosscoder" ? { n_hook_points } : {}),
   };
 }
 

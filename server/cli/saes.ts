@@ -75,8 +75,17 @@ function figures({ fvu, l0 }: { fvu: number | null; l0: number }): string {
   return `FVU ${fvu?.toPrecision(4) ?? "undefined"}, L0 ${l0.toFixed(2)}`;
 }
 
-function evaluated({ sets, status, progress, reason, result }: SaeEvaluationView): string {
-  const on = sets.map(({ name }) => name).join(", ");
+function evaluated(evaluation: SaeEvaluationView): string {
+  const { sets, subject, status, progress, reason, result, model_result } = evaluation;
+  const on =
+    subject === null
+      ? sets.map(({ name }) => name).join(", ")
+      : `${subject.model.name} on ${subject.tokenization.name}`;
+  if (model_result !== null) {
+    const { ce_clean, ce_spliced, delta_ce, kl, l0, n_tokens } = model_result;
+    const recovered = model_result.loss_recovered?.toFixed(4) ?? "undefined";
+    return `${on}: CE ${ce_spliced.toFixed(4)} for ${ce_clean.toFixed(4)} (${delta_ce >= 0 ? "+" : ""}${delta_ce.toFixed(4)}), loss recovered ${recovered}, KL ${kl.toFixed(4)}, L0 ${l0.toFixed(2)}, ${n_tokens} tokens`;
+  }
   if (result !== null) {
     const { reconstruction, firing, tokens } = result;
     return `${on}: ${figures({ fvu: reconstruction.fvu, l0: firing.l0 })}, ${tokens} tokens`;
@@ -117,17 +126,11 @@ export async function downloadSae({ client, output, words, options }: Invocation
   output.out(`Wrote ${out}`);
 }
 
-/** Has an SAE measured on activation sets by a worker, and waits for the figures. */
-export async function evaluateSae({ client, output, words, options, json }: Invocation): Promise<void> {
+/** Has an SAE measured by a worker, on activation sets or in its model, and waits for the figures. */
+export async function evaluateSae(invocation: Invocation): Promise<void> {
+  const { client, output, words, json } = invocation;
   const id = words[0]!;
-  const sets = options.get("set") ?? [];
-  if (sets.length === 0) throw new UsageError("--set names the activation set to measure on.");
-  const tokens = options.get("tokens")?.at(-1);
-  const asked = await client.api.saes.evaluate.mutate({
-    id,
-    activation_set_ids: sets,
-    ...(tokens === undefined ? {} : { tokens: Number(tokens) }),
-  });
+  const asked = await askForEvaluation(invocation, id);
   const evaluation = await until(
     async () => (await client.api.saes.get.query({ id })).evaluations.find((one) => one.id === asked.id),
     (one) => one === undefined || one.status === "done" || one.status === "failed",
@@ -135,6 +138,33 @@ export async function evaluateSae({ client, output, words, options, json }: Invo
   if (evaluation === undefined) throw new Error("The evaluation was deleted.");
   if (evaluation.status === "failed") throw new Error(evaluation.reason ?? "The evaluation failed.");
   output.out(json ? JSON.stringify(evaluation) : evaluated(evaluation));
+}
+
+function askForEvaluation({ client, options }: Invocation, id: string): Promise<{ id: string }> {
+  const last = (name: string) => options.get(name)?.at(-1);
+  const sets = options.get("set") ?? [];
+  const [model_id, tokenization_id] = [last("model"), last("tokenization")];
+  if (model_id !== undefined && tokenization_id !== undefined && sets.length === 0) {
+    const [hook_name, sequences] = [last("hook-name"), last("sequences")];
+    return client.api.saes.evaluateInModel.mutate({
+      id,
+      model_id,
+      tokenization_id,
+      ...(hook_name === undefined ? {} : { hook_name }),
+      ...(sequences === undefined ? {} : { n_sequences: Number(sequences) }),
+    });
+  }
+  if (sets.length === 0 || model_id !== undefined || tokenization_id !== undefined) {
+    throw new UsageError(
+      "--set names the activation set to measure on; or --model and --tokenization the model.",
+    );
+  }
+  const tokens = last("tokens");
+  return client.api.saes.evaluate.mutate({
+    id,
+    activation_set_ids: sets,
+    ...(tokens === undefined ? {} : { tokens: Number(tokens) }),
+  });
 }
 
 export async function deleteSae({ client, output, words }: Invocation): Promise<void> {

@@ -47,14 +47,6 @@ On this machine, without a server
       --batch-size <n>           Sequences that go through the model together (default: about 4096 tokens' worth, or what fits)
       --adapter <name>           GPU: a part of its name, or software
   model inspect <folder>         Say what model a folder holds, whether it can be run, and its hook points
-  model generate --model <folder> --prompt <text> | --tokens <id>,<id>
-                                 Go on with a text, or with token ids
-      --max-new-tokens <n>       Most new tokens (default: 50, or what the model has room for)
-      --temperature <t>          0: always the likeliest token (default: 1)
-      --top-k <k>, --top-p <p>   Only the k likeliest tokens; only the likeliest that have p together
-      --seed <n>                 Of the choices (default: 0)
-      --precision <p>            Of the model's weights: f32, f16 or int8 (default: f32)
-      --adapter <name>           GPU: a part of its name, or software
   dataset import <path|owner/name> --out <folder>
                                  Keep the documents of a file or folder (.txt, .jsonl, .csv, .tsv, also .gz and .zst;
                                  .parquet), or of a hub's dataset
@@ -82,6 +74,57 @@ On this machine, without a server
   model import <folder|owner/name> [--revision <name>] --out <folder>
                                  Copy a model, or download it from the hub; the same command goes on with a download
       --revision <name>          A branch, a tag or a commit of the hub (default: main)
+  model generate --model <folder> --prompt <text> | --tokens <id>,<id>
+                                 Go on with a text, or with token ids
+      --max-new-tokens <n>       Most new tokens (default: 50, or what the model has room for)
+      --temperature <t>          0: always the likeliest token (default: 1)
+      --top-k <k>, --top-p <p>   Only the k likeliest tokens; only the likeliest that have p together
+      --seed <n>                 Of the choices (default: 0)
+      --precision <p>            Of the model's weights: f32, f16 or int8 (default: f32)
+      --adapter <name>           GPU: a part of its name, or software
+
+Models of the server
+  models import <folder or name> Import a language model: from a folder that the server can read, or by its name from the hub
+      --revision <name>          Branch, tag or commit of the hub's repository (default: main)
+      --name <text>              Name of the model (default: the folder's, or the repository's)
+  models list [--text <words>]
+  models show <id>               What it is, and its hook points
+  models delete <id>
+
+Datasets of the server
+  datasets import <path or name> Import texts: .txt, .jsonl, .csv, .tsv, .parquet, packed or not, or a hub's dataset by name
+      --config, --split, --revision <name>
+                                 Which part of a hub's dataset, where it has several
+      --text-column <name>       Column of the texts (default: text, or the only one)
+      --split-on file|blank-line|line, --separator <text>
+                                 Where plain text is cut into documents
+      --limit-documents <n>, --limit-characters <n>
+      --name <text>              Name of the dataset (default: the file's, or the repository's)
+      --upload                   Send the file even if the server may read it itself
+  datasets list [--text <words>]
+  datasets show <id>             Its figures, and the first documents
+  datasets delete <id>
+
+Tokenizations of the server
+  tokenizations create --dataset <id> --model <id>
+                                 Pack a dataset into sequences of a model's tokens
+      --context-size <n>         Tokens of a sequence (default: 128, or what the model takes)
+      --bos sequence|document|none, --separator bos|eos|none, --remainder drop|pad
+      --held-out <share>         Of the sequences, never trained on (default: 0.05)
+      --name <text>
+  tokenizations list [--text <words>] [--dataset <id>] [--model <id>]
+  tokenizations delete <id>
+
+Captures of the server
+  captures create --model <id> --tokenization <id> --hooks <name>,<name>
+                                 Store a model's activations at hook points as activation sets, one each
+      --dtype float16|float32    How they are stored (default: float16)
+      --exclude-token <id>       Leave this token's rows out of training as well; may be repeated
+      --batch-size <n>           Sequences that go through the model together (default: what fits)
+      --name <text>
+      --watch                    Follow it until it ends
+  captures list [--text <words>]
+  captures watch|cancel|delete <id>
 
 Activation sets
   activations import <file>      Import a safetensors file: activations [n_tokens, d_in], F32, F16 or BF16
@@ -100,6 +143,9 @@ Runs
   runs create <name>             Make a run and queue it
       --set <id>                 Train on this activation set; without it on synthetic activations. Repeated for a
                                  transcoder (input, target) and a crosscoder (every hook point)
+      --model <id> --tokenization <id> --hooks <name>,<name>
+                                 Train live on a model's activations instead: one hook point, two for a transcoder, all
+                                 of a crosscoder
       --synthetic <key>=<value>  Option of the synthetic generator; may be repeated
       --<option> <value>         Option of the training configuration, as in SAELens: --architecture gated --d_sae 1024
       --description <text>
@@ -115,6 +161,8 @@ SAEs of the server
   saes download <id> [--format saelens|facet|sparsify] [--out <file.zip>]
   saes evaluate <id> --set <id>  Measure it on an activation set; repeated for a transcoder and a crosscoder
       --tokens <n>               Most rows to measure on (default: 16384)
+      --model <id> --tokenization <id> [--hook-name <name>] [--sequences <n>]
+                                 Measure it in the model instead, on held-out sequences (default: 64)
   saes delete <id>               Delete an imported one
 
 Server

@@ -154,7 +154,8 @@ function specOf(name: string, config: Record<string, unknown>): ModelSpec {
   }
 }
 
-function sizesOf(spec: ModelSpec): ModelSizes {
+/** Of a model that its spec describes. */
+export function sizesOf(spec: ModelSpec): ModelSizes {
   const parameters = parameterCount(spec);
   return {
     parameters,

@@ -10,11 +10,13 @@ import {
 import { type Architecture, isBase, isTranscoder } from "../../gpu/sae/architecture.ts";
 import { architectureDescriptions, type TrainingConfig } from "../../gpu/sae/config.ts";
 import type { Fault } from "../errors.ts";
+import { inspectLive } from "./check-live.ts";
 import type { RunSource } from "./views.ts";
 
 export type RunSourceInput =
   | { kind: "synthetic"; synthetic: SyntheticConfigInput }
-  | { kind: "activation_set"; activation_set_ids: string[] };
+  | { kind: "activation_set"; activation_set_ids: string[] }
+  | { kind: "live"; model_id: string; tokenization_id: string; hooks: string[] };
 
 /** As many hook points as a crosscoder may have. */
 const mostSets = 64;
@@ -31,8 +33,18 @@ export const sourceSchema = z.discriminatedUnion(
         .max(mostSets)
         .meta({ label: "The activation sets" }),
     }),
+    z.strictObject({
+      kind: z.literal("live"),
+      model_id: z.uuid().meta({ label: "The model" }),
+      tokenization_id: z.uuid().meta({ label: "The tokenization" }),
+      hooks: z
+        .array(z.string().trim().min(1).max(200).meta({ label: "The hook point" }))
+        .min(1)
+        .max(mostSets)
+        .meta({ label: "The hook points" }),
+    }),
   ],
-  "The source must be synthetic data or activation sets.",
+  "The source must be synthetic data, activation sets, or a language model.",
 );
 
 /** Name under which a synthetic run's metrics and SAE are filed, where others have the model's hook point. */
@@ -61,10 +73,14 @@ export async function inspectSource(
       ({ path, message }): Fault => ({ path: `source.synthetic.${path}`, message }),
     );
     if (architecture !== null && !isBase(architecture)) {
-      faults.push({ path: "source.kind", message: `${synthetic(architecture)} Choose activation sets.` });
+      faults.push({
+        path: "source.kind",
+        message: `${synthetic(architecture)} Choose activation sets, or a language model.`,
+      });
     }
     return { faults, widths: [source.synthetic.d_in], hook_name: syntheticHookName };
   }
+  if (source.kind === "live") return inspectLive(db, source, architecture);
   const ids = source.activation_set_ids;
   const found = await db.select().from(activation_sets).where(inArray(activation_sets.id, ids));
   const sets = ids.map((id) => found.find((set) => set.id === id) ?? null);
@@ -99,7 +115,7 @@ export function widthFaults(config: TrainingConfig, widths: readonly (number | n
   if (config.architecture === "crosscoder" && widths.length > 1 && widths.length !== config.n_hook_points) {
     faults.push({
       path: "config.n_hook_points",
-      message: `n_hook_points is ${config.n_hook_points}, but ${widths.length} activation sets are given.`,
+      message: `n_hook_points is ${config.n_hook_points}, but the source has ${widths.length}.`,
     });
   }
   return faults;
@@ -118,9 +134,14 @@ function synthetic(architecture: Architecture): string {
 
 function faultsOf(set: Set | null): string[] {
   if (set === null) return ["This activation set does not exist; it may have been deleted. Choose another."];
-  if (set.status === "importing") return [`“${set.name}” is still being imported; wait until it is ready.`];
+  if (set.status === "importing") {
+    const how = set.capture_id === null ? "imported" : "captured";
+    return [`“${set.name}” is still being ${how}; wait until it is ready.`];
+  }
   if (set.status === "failed")
-    return [`The import of “${set.name}” failed, so it holds nothing to train on.`];
+    return [
+      `The ${set.model_id === null ? "import" : "capture"} of “${set.name}” failed, so it holds nothing to train on.`,
+    ];
   return [];
 }
 

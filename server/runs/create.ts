@@ -3,11 +3,12 @@ import { run_activation_sets, run_events, runs } from "../../db/schema.ts";
 import { uuidv7 } from "../../db/uuid.ts";
 import type { RunQueue } from "../queue.ts";
 import { type CreateRunInput, validRun } from "./check.ts";
+import type { RunSource } from "./views.ts";
 import { notifyRun } from "./write.ts";
 
 /**
- * Makes a run and asks for a worker, in one transaction. Throws `InvalidInputError` with every fault at once. A set
- * deleted in between is caught by the database's foreign key.
+ * Makes a run and asks for a worker, in one transaction. Throws `InvalidInputError` with every fault at once. What
+ * is deleted in between is caught by the database's foreign key.
  */
 export async function createRun(
   db: Executor,
@@ -23,6 +24,7 @@ export async function createRun(
       ...run,
       source_kind: source.kind,
       synthetic: source.kind === "synthetic" ? source.synthetic : null,
+      ...(source.kind === "live" ? liveColumns(source) : {}),
       planned_bytes: memory?.total ?? null,
       last_seq: 1,
     });
@@ -42,4 +44,8 @@ export async function createRun(
     await notifyRun(tx, id);
   });
   return { id };
+}
+
+function liveColumns({ model_id, tokenization_id, hooks }: Extract<RunSource, { kind: "live" }>) {
+  return { model_id, tokenization_id, hooks };
 }

@@ -5,7 +5,7 @@ import { runs } from "../../db/schema.ts";
 import { architectures } from "../../gpu/sae/architecture.ts";
 import { afterMark, type Keyset, missingLast, pageMark } from "../keyset.ts";
 import { runSummary, summaryColumns } from "./read.ts";
-import { someSetHas } from "./source-sets.ts";
+import { sourceIsOf } from "./source-live.ts";
 import { type RunStatus, type RunSummary, runStatuses } from "./views.ts";
 
 const sortFields = ["created_at", "name", "status", "fvu"] as const;
@@ -75,8 +75,8 @@ function filtersOf(input: z.output<typeof listInput>): (SQL | undefined)[] {
   const pattern = words ? `%${words.replace(/[\\%_]/g, "\\$&")}%` : null;
   return [
     pattern === null ? undefined : or(ilike(runs.name, pattern), ilike(runs.description, pattern)),
-    input.dataset === undefined ? undefined : someSetHas("dataset_name", input.dataset),
-    input.model === undefined ? undefined : someSetHas("model_name", input.model),
+    input.dataset === undefined ? undefined : sourceIsOf("dataset", input.dataset),
+    input.model === undefined ? undefined : sourceIsOf("model", input.model),
     input.architecture === undefined
       ? undefined
       : inArray(sql`${runs.config} ->> 'architecture'`, input.architecture),

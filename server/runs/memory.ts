@@ -7,6 +7,7 @@ import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import { type MemoryPlan, planMemory } from "../../gpu/sae/trainer.ts";
 import { openStoredRows } from "../activations/rows.ts";
 import { ServiceError } from "../errors.ts";
+import { liveSource, openModelAndTokens } from "./open-live.ts";
 import { workerSilenceSeconds } from "./reaper.ts";
 import type { RunSource } from "./views.ts";
 
@@ -49,7 +50,8 @@ export async function planRunMemory(
     plan = await planFor(home, config, source);
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
-    return { plan: null, fault: { path: "source.activation_set_ids", message: error.message } };
+    const path = source.kind === "live" ? "source.model_id" : "source.activation_set_ids";
+    return { plan: null, fault: { path, message: error.message } };
   }
   const most = worker.memory_bytes;
   const fault =
@@ -65,6 +67,14 @@ export async function planRunMemory(
 async function planFor(home: string, config: TrainingConfig, source: RunSource): Promise<MemoryPlan> {
   if (source.kind === "synthetic") {
     return planMemory(config, new SyntheticSource(source.synthetic));
+  }
+  if (source.kind === "live") {
+    const opened = await openModelAndTokens(home, source);
+    try {
+      return planMemory(config, liveSource(opened, source.hooks, config.seed));
+    } finally {
+      await opened.close();
+    }
   }
   const stored = await openStoredRows(home, source.activation_set_ids);
   try {

@@ -6,16 +6,20 @@ import { isTranscoder } from "../../gpu/sae/architecture.ts";
 import { type TrainingConfig, trainingConfigSchema } from "../../gpu/sae/config.ts";
 import { describeSparsity } from "../../gpu/sae/describe-sparsity.ts";
 import type { StepMetrics } from "../../gpu/sae/trainer.ts";
+import { liveName, liveOfRun } from "./source-live.ts";
 import { common, type SourceSet, setsOfRun, sourceName } from "./source-sets.ts";
 import { allowedControls, heldStatuses } from "./state-machine.ts";
-import type { CheckpointView, RunEvent, RunSource, RunSummary, SaeView } from "./views.ts";
+import type { CheckpointView, LiveSourceView, RunEvent, RunSource, RunSummary, SaeView } from "./views.ts";
 import type { RunRow } from "./write.ts";
 
 // Rows to views: the one place where what the database holds takes the shape that travels.
 
 export function runSourceOf(row: RunRow, sets: readonly { id: string }[]): RunSource {
-  return row.synthetic !== null
-    ? { kind: "synthetic", synthetic: row.synthetic }
+  if (row.synthetic !== null) return { kind: "synthetic", synthetic: row.synthetic };
+  const { model_id, tokenization_id, hooks } = row;
+  // The database's check runs_live has all three or none of them.
+  return model_id !== null && tokenization_id !== null && hooks !== null
+    ? { kind: "live", model_id, tokenization_id, hooks }
     : { kind: "activation_set", activation_set_ids: sets.map(({ id }) => id) };
 }
 
@@ -76,16 +80,18 @@ const stepsPerSecond = sql<number | null>`(
 export const summaryColumns = {
   run: getTableColumns(runs),
   sets: setsOfRun,
+  live: liveOfRun,
   steps_per_second: stepsPerSecond,
 };
 
 export interface SummaryRow {
   run: RunRow;
   sets: SourceSet[];
+  live: LiveSourceView | null;
   steps_per_second: number | null;
 }
 
-export function runSummary({ run, sets, steps_per_second }: SummaryRow): RunSummary {
+export function runSummary({ run, sets, live, steps_per_second }: SummaryRow): RunSummary {
   const rate = heldStatuses.includes(run.status) && run.desired === "run" ? Number(steps_per_second ?? 0) : 0;
   const config = wholeConfig(run.config);
   const { architecture, d_in, d_out, d_sae, n_hook_points } = config;
@@ -96,12 +102,13 @@ export function runSummary({ run, sets, steps_per_second }: SummaryRow): RunSumm
     desired: run.desired,
     source: {
       kind: run.source_kind,
-      name: sourceName(architecture, sets),
+      name: live === null ? sourceName(architecture, sets) : liveName(live),
       activation_sets: sets.map(({ id, name, hook_name, d_in }) => ({ id, name, hook_name, d_in })),
+      live,
     },
     hook_name: run.hook_name,
-    model_name: common(sets.map(({ model_name }) => model_name)),
-    dataset_name: common(sets.map(({ dataset_name }) => dataset_name)),
+    model_name: live?.model.name ?? common(sets.map(({ model_name }) => model_name)),
+    dataset_name: live?.dataset.name ?? common(sets.map(({ dataset_name }) => dataset_name)),
     architecture,
     d_in,
     d_out: isTranscoder(architecture) ? (d_out ?? d_in) : d_in,

@@ -1,6 +1,7 @@
 import { and, desc, eq, inArray, ne, sql } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
-import { checkpoints, run_metrics, runs, saes } from "../../db/schema.ts";
+import { checkpoints, run_metrics, runs, sae_evaluations, saes } from "../../db/schema.ts";
+import type { EvaluationSubject } from "../../db/stored.ts";
 import { uuidv7 } from "../../db/uuid.ts";
 import type { SaeHistograms } from "../../gpu/metrics/sae-histograms.ts";
 import type { Architecture } from "../../gpu/sae/architecture.ts";
@@ -8,7 +9,9 @@ import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import type { StepMetrics } from "../../gpu/sae/trainer.ts";
 import { ConflictError, LostLeaseError } from "../errors.ts";
+import type { ModelMeasures } from "../saes/measures.ts";
 import { checkpointView, runSourceOf, saeView, wholeConfig } from "./read.ts";
+import { readLive } from "./source-live.ts";
 import { readSourceSets, type SourceSet } from "./source-sets.ts";
 import { type Actor, assertLegal, heldStatuses, waitingStatuses } from "./state-machine.ts";
 import type { CheckpointView, DesiredState, RunSource, RunStatus, SaeView } from "./views.ts";
@@ -29,6 +32,8 @@ export interface ClaimedRun extends Lease {
   source: RunSource;
   /** The source's activation sets, in order. */
   sets: SourceSet[];
+  /** Of a live run: what its SAE's metadata and evaluation name. */
+  live: { subject: Omit<EvaluationSubject, "hook_name">; dataset_name: string } | null;
   hook_name: string;
   total_steps: number;
   /** "stop": the run only has to be finished from its newest checkpoint. */
@@ -59,6 +64,7 @@ export async function claimRun(
     });
     if (row === null) return null;
     const sets = await readSourceSets(tx, runId);
+    const source = runSourceOf(row, sets);
     const found = await tx
       .select({
         id: checkpoints.id,
@@ -74,8 +80,9 @@ export async function claimRun(
       attempt: row.attempt,
       name: row.name,
       config: wholeConfig(row.config),
-      source: runSourceOf(row, sets),
+      source,
       sets,
+      live: source.kind === "live" ? await readLive(tx, source) : null,
       hook_name: row.hook_name,
       total_steps: row.total_steps,
       desired: row.desired,
@@ -212,13 +219,15 @@ export type RecordedSae = Omit<SaeView, "id" | "created_at"> & {
   architecture: Architecture;
   config: SaeConfig;
   histograms: SaeHistograms;
+  /** Of a live run: what it does in its model, on held-out sequences. */
+  in_model: { subject: EvaluationSubject; result: ModelMeasures } | null;
 };
 
 /** Call after the SAE's folder stands on disk and before the run is moved to completed or stopped. */
 export async function recordSae(
   db: Executor,
   lease: Lease,
-  { config, ...sae }: RecordedSae,
+  { config, in_model, ...sae }: RecordedSae,
 ): Promise<SaeView> {
   return db.transaction(async (tx) => {
     await lockHeld(tx, lease);
@@ -244,8 +253,37 @@ export async function recordSae(
       .onConflictDoUpdate({ target: [saes.run_id, saes.hook_name], set: values })
       .returning();
     const view = saeView(row!);
+    if (in_model !== null) await insertModelEvaluation(tx, row!.id, in_model);
     await writeHeld(tx, lease, { set: {}, events: [{ type: "sae", sae: view }] });
     return view;
+  });
+}
+
+/** The evaluation that comes with an SAE; one that an earlier try at the run's end left is of the SAE overwritten. */
+async function insertModelEvaluation(
+  tx: Executor,
+  saeId: string,
+  { subject, result }: NonNullable<RecordedSae["in_model"]>,
+): Promise<void> {
+  await tx
+    .delete(sae_evaluations)
+    .where(and(eq(sae_evaluations.sae_id, saeId), eq(sae_evaluations.kind, "model")));
+  const now = new Date();
+  await tx.insert(sae_evaluations).values({
+    id: uuidv7(),
+    sae_id: saeId,
+    kind: "model",
+    status: "done",
+    progress: 1,
+    sets: [],
+    subject,
+    model_id: subject.model.id,
+    tokenization_id: subject.tokenization.id,
+    n_sequences: result.n_sequences,
+    tokens: result.n_tokens,
+    result,
+    started_at: now,
+    ended_at: now,
   });
 }
 

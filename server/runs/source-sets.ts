@@ -22,14 +22,6 @@ export const setsOfRun: SQL<SourceSet[]> = sql<SourceSet[]>`(
   where r.run_id = ${runs}.id
 )`;
 
-/** For a query over runs: whether one of a run's sets has this value in a column. */
-export function someSetHas(column: "model_name" | "dataset_name", value: string): SQL {
-  return sql`exists (
-    select 1 from ${run_activation_sets} r join ${activation_sets} s on s.id = r.activation_set_id
-    where r.run_id = ${runs}.id and s.${sql.identifier(column)} = ${value}
-  )`;
-}
-
 /** The sets of one run, in order. */
 export async function readSourceSets(db: Executor, runId: string): Promise<SourceSet[]> {
   const rows = await db

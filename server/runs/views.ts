@@ -22,6 +22,17 @@ export type RunSource =
        * transcoder, all hook points in order for a crosscoder.
        */
       activation_set_ids: string[];
+    }
+  | {
+      kind: "live";
+      /** The model that runs beside the training, and the tokens it reads. */
+      model_id: string;
+      tokenization_id: string;
+      /**
+       * Hook points whose rows stand side by side: one for an SAE, input and target for a transcoder, all in order for a
+       * crosscoder.
+       */
+      hooks: string[];
     };
 
 /** One of the sets that a run trains on. */
@@ -32,6 +43,14 @@ export interface SourceSetView {
   d_in: number;
 }
 
+/** What a live run trains on. */
+export interface LiveSourceView {
+  model: { id: string; name: string };
+  tokenization: { id: string; name: string };
+  dataset: { id: string; name: string };
+  hooks: string[];
+}
+
 /** The row of a list. Dates are ISO strings, as they travel. */
 export interface RunSummary {
   id: string;
@@ -39,8 +58,16 @@ export interface RunSummary {
   status: RunStatus;
   /** Differs from what the status says while a pause or stop is under way. */
   desired: DesiredState;
-  /** `name` joins those of the sets: "a", "a → b" for a transcoder, "a + b" for a crosscoder. */
-  source: { kind: RunSource["kind"]; name: string; activation_sets: SourceSetView[] };
+  /**
+   * `name` joins those of the sets: "a", "a → b" for a transcoder, "a + b" for a crosscoder; of a live run it is
+   * "model on tokenization".
+   */
+  source: {
+    kind: RunSource["kind"];
+    name: string;
+    activation_sets: SourceSetView[];
+    live: LiveSourceView | null;
+  };
   hook_name: string;
   model_name: string | null;
   dataset_name: string | null;

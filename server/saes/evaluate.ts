@@ -1,11 +1,16 @@
 import { and, eq, inArray, lt, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { Executor } from "../../db/executor.ts";
-import { activation_sets, type EvaluatedSet, sae_evaluations } from "../../db/schema.ts";
+import { activation_sets, models, sae_evaluations, tokenizations } from "../../db/schema.ts";
+import type { EvaluatedSet, EvaluationSubject } from "../../db/stored.ts";
 import { uuidv7 } from "../../db/uuid.ts";
+import { requireHookPoint } from "../../gpu/lm/hook-points.ts";
+import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
+import { requireSpliceable, SpliceError } from "../../gpu/lm/splice.ts";
 import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import { ConflictError, type Fault, InvalidInputError, NotFoundError } from "../errors.ts";
 import type { RunQueue } from "../queue.ts";
+import { modelFaults, tokenizationFaults, unknownHooks } from "../runs/check-live.ts";
 import { readySae } from "./get.ts";
 import { neededSets } from "./needed-sets.ts";
 
@@ -30,11 +35,7 @@ export async function evaluateSaeOn(
   { id, activation_set_ids, tokens }: z.output<typeof evaluateInput>,
 ): Promise<{ id: string }> {
   const sae = await readySae(db, id);
-  if (sae.config === null) {
-    throw new ConflictError(
-      `What “${sae.name}” computes was not recorded when it was trained; export it, and import it again to evaluate it.`,
-    );
-  }
+  if (sae.config === null) throw notRecorded(sae.name);
   const sets = await readSets(db, activation_set_ids);
   const faults = setFaults(sae.config, sets);
   if (faults.length > 0) throw new InvalidInputError(faults);
@@ -49,6 +50,123 @@ export async function evaluateSaeOn(
     await queue.enqueueEvaluation(tx, evaluation);
   });
   return { id: evaluation };
+}
+
+export const evaluateInModelInput = z.object({
+  id: z.uuid(),
+  /** The model to splice it into. */
+  model_id: z.uuid(),
+  /** Held-out sequences are taken from it. */
+  tokenization_id: z.uuid(),
+  /** Default: the one the SAE was trained on. */
+  hook_name: z.string().trim().min(1).max(200).optional(),
+  /** At most as many as are held out. */
+  n_sequences: z.number().int().min(1).max(100_000).default(64),
+});
+
+/**
+ * Asks for an SAE to be measured in its language model; a worker does it. Throws `InvalidInputError` for a model, tokens
+ * or hook point that do not fit, `ConflictError` for an SAE that is not ready.
+ */
+export async function evaluateSaeInModel(
+  db: Executor,
+  queue: RunQueue,
+  { id, model_id, tokenization_id, n_sequences, ...given }: z.output<typeof evaluateInModelInput>,
+): Promise<{ id: string }> {
+  const sae = await readySae(db, id);
+  if (sae.config === null) throw notRecorded(sae.name);
+  const [[model], [tokenization]] = await Promise.all([
+    db.select().from(models).where(eq(models.id, model_id)),
+    db.select().from(tokenizations).where(eq(tokenizations.id, tokenization_id)),
+  ]);
+  const hook_name = given.hook_name ?? sae.hook_name;
+  const faults: Fault[] = [
+    ...modelFaults(model).map((message) => ({ path: "model_id", message })),
+    ...tokenizationFaults(tokenization, model).map((message) => ({ path: "tokenization_id", message })),
+    ...(model?.spec ? hookFaults(sae.config, model.spec, hook_name) : []),
+  ];
+  const held = tokenization?.held_out_sequences ?? 0;
+  if (faults.length === 0 && held === 0) {
+    faults.push({
+      path: "tokenization_id",
+      message: `“${tokenization?.name}” holds no sequences out of training, so there is nothing to measure on. Tokenize with some held out.`,
+    });
+  }
+  if (faults.length > 0 || model === undefined || tokenization === undefined || hook_name === null) {
+    throw new InvalidInputError(faults);
+  }
+  const sequences = Math.min(n_sequences, held);
+  const evaluation = uuidv7();
+  await db.transaction(async (tx) => {
+    await tx.insert(sae_evaluations).values({
+      id: evaluation,
+      sae_id: id,
+      kind: "model",
+      sets: [],
+      subject: subjectOf(model, tokenization, hook_name),
+      model_id,
+      tokenization_id,
+      n_sequences: sequences,
+      tokens: sequences * tokenization.context_size,
+    });
+    await queue.enqueueEvaluation(tx, evaluation);
+  });
+  return { id: evaluation };
+}
+
+/** Model, tokens and hook point as an evaluation remembers them. */
+export function subjectOf(
+  model: Pick<typeof models.$inferSelect, "id" | "name" | "sha256">,
+  tokenization: Pick<typeof tokenizations.$inferSelect, "id" | "name" | "hash" | "context_size">,
+  hook_name: string,
+): EvaluationSubject {
+  return {
+    // The database's check models_ready makes it non-null.
+    model: { id: model.id, name: model.name, sha256: model.sha256! },
+    tokenization: {
+      id: tokenization.id,
+      name: tokenization.name,
+      hash: tokenization.hash,
+      context_size: tokenization.context_size,
+    },
+    hook_name,
+  };
+}
+
+/** What keeps an SAE from being spliced into a model where it reads at a hook point. */
+function hookFaults(config: SaeConfig, spec: ModelSpec, hook_name: string | null): Fault[] {
+  const path = "hook_name";
+  const fault = (message: string): Fault[] => [{ path, message }];
+  if (config.n_hook_points > 1) {
+    return fault("A crosscoder reads several hook points at once, and only what reads one is spliced in.");
+  }
+  if (hook_name === null) return fault("Where the SAE was trained is not recorded; name the hook point.");
+  const out = config.transcoder ? config.metadata.hook_name_out : hook_name;
+  if (out === null) return fault("Where the transcoder writes is not recorded, so it cannot be spliced in.");
+  const unknown = unknownHooks(spec, [hook_name, out]);
+  if (unknown.length > 0) return fault(unknown[0]!.message);
+  try {
+    requireSpliceable(spec, out);
+  } catch (error) {
+    if (!(error instanceof SpliceError)) throw error;
+    return fault(error.message);
+  }
+  const sides = [
+    [hook_name, config.d_in, "input"],
+    [out, config.d_out, "output"],
+  ] as const;
+  return sides.flatMap(([hook, width, side]) => {
+    const there = requireHookPoint(spec, hook).width;
+    return there === width
+      ? []
+      : fault(`${hook} has width ${there}, but the SAE's ${side} has width ${width}.`);
+  });
+}
+
+function notRecorded(name: string): ConflictError {
+  return new ConflictError(
+    `What “${name}” computes was not recorded when it was trained; export it, and import it again to evaluate it.`,
+  );
 }
 
 export const deleteEvaluationInput = z.object({ id: z.uuid() });

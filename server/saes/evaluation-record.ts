@@ -1,7 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
 import { sae_evaluations, saes } from "../../db/schema.ts";
-import type { SaeMeasures } from "./measures.ts";
+import type { ModelMeasures, SaeMeasures } from "./measures.ts";
 
 // What a worker writes of an evaluation. Every write happens only while that worker holds it; false says that it does
 // not any more, since it was deleted or taken for dead, and that the worker should drop it.
@@ -12,9 +12,13 @@ export interface ClaimedEvaluation {
   name: string;
   /** Folder of the SAE, relative to FACET_HOME. */
   path: string;
-  setIds: string[];
-  tokens: number;
+  on: EvaluationGround;
 }
+
+/** What it is to be measured on. */
+export type EvaluationGround =
+  | { kind: "activations"; setIds: string[]; tokens: number }
+  | { kind: "model"; modelId: string; tokenizationId: string; hookName: string; sequences: number };
 
 /** Takes a waiting evaluation; null when it is not waiting any more. */
 export async function claimEvaluation(
@@ -39,14 +43,32 @@ export async function claimEvaluation(
     .from(saes)
     .where(eq(saes.id, row.sae_id));
   if (sae === undefined) return null;
-  return { id, workerId, ...sae, setIds: row.sets.map((set) => set.id), tokens: row.tokens };
+  return { id, workerId, ...sae, on: groundOf(row) };
+}
+
+function groundOf(row: typeof sae_evaluations.$inferSelect): EvaluationGround {
+  const { subject, n_sequences, sets, tokens } = row;
+  // The database's check sae_evaluations_model has both or neither of them.
+  return subject === null || n_sequences === null
+    ? { kind: "activations", setIds: sets.map((set) => set.id), tokens }
+    : {
+        kind: "model",
+        modelId: subject.model.id,
+        tokenizationId: subject.tokenization.id,
+        hookName: subject.hook_name,
+        sequences: n_sequences,
+      };
 }
 
 export function recordProgress(db: Executor, claim: ClaimedEvaluation, progress: number): Promise<boolean> {
   return write(db, claim, { progress });
 }
 
-export function recordResult(db: Executor, claim: ClaimedEvaluation, result: SaeMeasures): Promise<boolean> {
+export function recordResult(
+  db: Executor,
+  claim: ClaimedEvaluation,
+  result: SaeMeasures | ModelMeasures,
+): Promise<boolean> {
   return write(db, claim, { status: "done", progress: 1, result, reason: null, ended_at: sql`now()` });
 }
 

@@ -1,3 +1,4 @@
+import type { ModelEvaluation } from "../../gpu/metrics/evaluate-in-model.ts";
 import type { SaeEvaluation } from "../../gpu/metrics/evaluate-sae.ts";
 import { frequencyHistogram, type SaeHistograms } from "../../gpu/metrics/sae-histograms.ts";
 
@@ -8,4 +9,17 @@ export type SaeMeasures = Omit<SaeEvaluation, "densities"> & {
 
 export function measuresOf({ densities, ...figures }: SaeEvaluation): SaeMeasures {
   return { ...figures, frequency: frequencyHistogram(densities) };
+}
+
+/** The same of an evaluation in a model, with the number of its sequences. */
+export type ModelMeasures = Omit<ModelEvaluation, "feature_frequency"> & {
+  n_sequences: number;
+  frequency: NonNullable<SaeHistograms["frequency"]>;
+};
+
+export function modelMeasuresOf(
+  { feature_frequency, ...figures }: ModelEvaluation,
+  n_sequences: number,
+): ModelMeasures {
+  return { ...figures, n_sequences, frequency: frequencyHistogram(feature_frequency) };
 }

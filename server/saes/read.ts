@@ -5,7 +5,7 @@ import { writableFormats } from "../formats/formats.ts";
 import type { SaeFormat } from "../formats/sae-source.ts";
 import type { Recovery } from "../runs/views.ts";
 import { exportRefusal } from "./export.ts";
-import type { SaeMeasures } from "./measures.ts";
+import type { ModelMeasures, SaeMeasures } from "./measures.ts";
 import { neededSets } from "./needed-sets.ts";
 import type { SaeDetail, SaeEvaluationView, SaeSummary } from "./views.ts";
 
@@ -17,7 +17,7 @@ type SaeRow = typeof saes.$inferSelect;
 const figure = (own: string, measured: string) => sql<number | null>`coalesce(
   (${saes}.evaluation ->> ${sql.raw(`'${own}'`)})::float8,
   (select (e.result #>> ${sql.raw(`'{${measured}}'`)})::float8 from ${sae_evaluations} e
-   where e.sae_id = ${saes}.id and e.status = 'done' order by e.id desc limit 1))`;
+   where e.sae_id = ${saes}.id and e.kind = 'activations' and e.status = 'done' order by e.id desc limit 1))`;
 
 export const saeFigures = {
   fvu: figure("fvu", "reconstruction,fvu"),
@@ -91,9 +91,14 @@ export async function readEvaluations(db: Executor, saeId: string): Promise<SaeE
     status: row.status,
     progress: row.progress,
     reason: row.reason,
+    kind: row.kind,
     sets: row.sets,
+    subject: row.subject,
+    n_sequences: row.n_sequences,
     tokens: row.tokens,
-    result: row.result as SaeMeasures | null,
+    // Only the worker writes it, of the evaluation's kind.
+    result: row.kind === "activations" ? (row.result as SaeMeasures | null) : null,
+    model_result: row.kind === "model" ? (row.result as ModelMeasures | null) : null,
     created_at: row.created_at.toISOString(),
     started_at: row.started_at?.toISOString() ?? null,
     ended_at: row.ended_at?.toISOString() ?? null,

@@ -1,14 +1,15 @@
-import type { EvaluatedSet } from "../../db/schema.ts";
-import type { evaluationStatuses, saeStatuses } from "../../db/vocabulary.ts";
+import type { EvaluatedSet, EvaluationSubject } from "../../db/stored.ts";
+import type { evaluationKinds, evaluationStatuses, saeStatuses } from "../../db/vocabulary.ts";
 import type { SaeHistograms } from "../../gpu/metrics/sae-histograms.ts";
 import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import type { Evaluation } from "../../gpu/sae/trainer.ts";
 import type { WritableFormat } from "../formats/formats.ts";
 import type { SaeFormat } from "../formats/sae-source.ts";
 import type { Recovery } from "../runs/views.ts";
-import type { SaeMeasures } from "./measures.ts";
+import type { ModelMeasures, SaeMeasures } from "./measures.ts";
 import type { NeededSet } from "./needed-sets.ts";
 
+export type { ModelMeasures, SaeMeasures };
 export type SaeStatus = (typeof saeStatuses)[number];
 export type SaeEvaluationStatus = (typeof evaluationStatuses)[number];
 
@@ -40,18 +41,26 @@ export interface SaeSummary {
   created_at: string;
 }
 
-/** A measurement on stored activations. */
+/** A measurement: on stored activations, or spliced into the language model. */
 export interface SaeEvaluationView {
   id: string;
+  kind: (typeof evaluationKinds)[number];
   status: SaeEvaluationStatus;
   /** Part done, in [0, 1]. */
   progress: number;
   reason: string | null;
-  /** The sets as they were when it began. */
+  /** The sets as they were when it began; none in a model. */
   sets: EvaluatedSet[];
+  /** Model, tokens and hook point as they were when it began; null on stored activations. */
+  subject: EvaluationSubject | null;
+  /** Held-out sequences; null on stored activations. */
+  n_sequences: number | null;
   /** Most tokens it was to measure on. */
   tokens: number;
+  /** Of an evaluation on stored activations. */
   result: SaeMeasures | null;
+  /** Of one in the model. */
+  model_result: ModelMeasures | null;
   created_at: string;
   started_at: string | null;
   ended_at: string | null;

@@ -8,13 +8,15 @@ import {
   recordRequeue,
   recordResult,
 } from "../saes/evaluation-record.ts";
-import type { SaeMeasures } from "../saes/measures.ts";
+import type { ModelMeasures, SaeMeasures } from "../saes/measures.ts";
+import type { TrainerTask } from "./messages.ts";
 import { describeCrash, forkTrainer, type Trainer } from "./trainer.ts";
 
 export interface EvaluationSessionOptions {
   db: Executor;
   queue: RunQueue;
   home: string;
+  adapter: string | null;
   workerId: string;
   /** Aborted when the worker is to end: the evaluation is left for the next worker. */
   shutdown: AbortSignal;
@@ -26,21 +28,18 @@ const reportMs = 500;
 
 /** Does one evaluation in a forked process, from the claim until its row says how it went. */
 export async function evaluateOne(id: string, options: EvaluationSessionOptions): Promise<void> {
-  const { db, queue, home, workerId, shutdown, log } = options;
+  const { db, queue, workerId, shutdown, log } = options;
   const claim = await claimEvaluation(db, id, workerId);
   if (claim === null) return;
   log(`Evaluation ${id} of ${claim.name}`);
-  let result: SaeMeasures | null = null;
+  let result: SaeMeasures | ModelMeasures | null = null;
   let failure: string | null = null;
   let progress = 0;
-  const child = forkTrainer(
-    { type: "evaluate", home, path: claim.path, setIds: claim.setIds, tokens: claim.tokens },
-    (message) => {
-      if (message.type === "evaluating") progress = message.progress;
-      if (message.type === "evaluated") result = message.result;
-      if (message.type === "failed") failure = message.reason;
-    },
-  );
+  const child = forkTrainer(taskOf(claim, options), (message) => {
+    if (message.type === "evaluating") progress = message.progress;
+    if (message.type === "evaluated" || message.type === "evaluated_in_model") result = message.result;
+    if (message.type === "failed") failure = message.reason;
+  });
   const kill = () => child.kill();
   shutdown.addEventListener("abort", kill, { once: true });
   const reporting = report(db, claim, child, () => progress);
@@ -50,6 +49,14 @@ export async function evaluateOne(id: string, options: EvaluationSessionOptions)
   if (result !== null) await recordResult(db, claim, result);
   else if (shutdown.aborted) await requeue(db, queue, claim);
   else await recordFailure(db, claim, failure ?? describeCrash(ending));
+}
+
+function taskOf({ path, on }: ClaimedEvaluation, { home, adapter }: EvaluationSessionOptions): TrainerTask {
+  if (on.kind === "activations") {
+    return { type: "evaluate", home, path, setIds: on.setIds, tokens: on.tokens };
+  }
+  const { modelId, tokenizationId, hookName, sequences } = on;
+  return { type: "evaluate_in_model", adapter, home, path, modelId, tokenizationId, hookName, sequences };
 }
 
 /** Writes progress until the process has ended; kills it when the evaluation is not this worker's any more. */

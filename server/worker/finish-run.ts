@@ -6,6 +6,7 @@ import type { Sae } from "../../gpu/sae/sae.ts";
 import type { Trainer } from "../../gpu/sae/trainer.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { writeSaeFolder } from "../formats/sae-folder.ts";
+import type { RecordedSae } from "../runs/record.ts";
 import type { FromTrainer, TrainingTask } from "./messages.ts";
 import type { RunActivations } from "./run-source.ts";
 
@@ -15,14 +16,20 @@ function evaluationTokens(trainer: Trainer, source: RunActivations): number {
   return Math.min(wanted, source.activations.n_tokens ?? wanted);
 }
 
-/** Evaluates a trained SAE, writes its folder and says so. */
+/** What a run leaves: the SAE, and what is recorded of its folder, which stands on disk. */
+export interface FinishedSae {
+  sae: Sae;
+  recorded: Omit<RecordedSae, "in_model">;
+}
+
+/** Evaluates a trained SAE on the training data and writes its folder. */
 export async function finishRun(
   gpu: Gpu,
   task: TrainingTask,
   say: (message: FromTrainer) => Promise<void>,
   trainer: Trainer,
   source: RunActivations,
-): Promise<void> {
+): Promise<FinishedSae> {
   await say({ type: "progress", message: "Evaluating the SAE." });
   const { feature_frequency, ...evaluation } = await trainer.evaluate(evaluationTokens(trainer, source));
   const sae = named(await trainer.exportSae(), task);
@@ -42,9 +49,9 @@ export async function finishRun(
       sae: task.config,
     },
   });
-  await say({
-    type: "sae",
-    sae: {
+  return {
+    sae,
+    recorded: {
       hook_name: task.hookName,
       architecture: task.config.architecture,
       config: sae.config,
@@ -55,7 +62,7 @@ export async function finishRun(
       recovery,
       histograms: saeHistograms(sae, feature_frequency),
     },
-  });
+  };
 }
 
 /** The SAE with where it comes from. */

@@ -8,12 +8,15 @@ import { type OpenedDatabase, openDatabase } from "../../db/open.ts";
 import { assertReachable, DatabaseUnreachableError } from "../../db/reach.ts";
 import { workers } from "../../db/schema.ts";
 import { takeSessionLock } from "../../db/session-lock.ts";
+import { reapCaptures, requeueCapturesOf } from "../captures/record.ts";
 import { type Environment, EnvironmentError, environment } from "../environment.ts";
 import { openQueue, type RunQueue } from "../queue.ts";
 import { interruptRunsOf, startReaper } from "../runs/reaper.ts";
 import { openRunSignals } from "../runs/signals.ts";
 import { interruptions, undoAll } from "../start/ending.ts";
+import { captureOne } from "./capture-session.ts";
 import { evaluateOne } from "./evaluate-session.ts";
+import { GpuTurn } from "./gpu-turn.ts";
 import { unableExitCode, type WorkerReport } from "./messages.ts";
 import { registerWorker } from "./registration.ts";
 import { trainRun } from "./run-session.ts";
@@ -26,6 +29,8 @@ class UnableError extends Error {
 }
 
 const sessionPatienceMs = 60_000;
+/** A capture waits so long for the GPU before its job is given back. */
+const busyPatienceMs = 20_000;
 /** The server may notice the death of the worker before this one a moment late. */
 const lockPatienceMs = 5_000;
 
@@ -86,41 +91,41 @@ async function work(env: Environment): Promise<void> {
   const signals = await openRunSignals(opened.sql);
   undo.push(signals.close);
 
-  let session: Promise<void> = Promise.resolve();
+  const turn = new GpuTurn();
   let trainingRunId: string | null = null;
   const reaper = startReaper({
     db,
     queue,
-    tasks: [() => releaseForgotten(db, queue, worker.id, trainingRunId)],
+    tasks: [() => releaseForgotten(db, queue, worker.id, trainingRunId), () => reapCaptures(db, queue)],
     onError: (error) => log(`Upkeep: ${error.message}`),
   });
   undo.push(reaper.stop);
 
   report({ type: "ready", adapter: capabilities.adapter, software: capabilities.software, memoryBytes });
   log(`Ready: ${capabilities.adapter} (${capabilities.software ? "software" : "hardware"})`);
+  const tasks = { db, queue, home: env.home, adapter: env.adapter, workerId: worker.id, shutdown, log };
   const evaluations = new Set<Promise<void>>();
   await queue.workEvaluations(async ({ evaluationId }) => {
     if (shutdown.aborted) return;
-    const session = evaluateOne(evaluationId, {
-      db,
-      queue,
-      home: env.home,
-      workerId: worker.id,
-      shutdown,
-      log,
-    }).finally(() => evaluations.delete(session));
+    const session = evaluateOne(evaluationId, tasks).finally(() => evaluations.delete(session));
     evaluations.add(session);
     await session;
   });
+  await queue.workCaptures(async ({ captureId }) => {
+    // While something else has the GPU another worker may be free: the job comes again, to whoever is.
+    await turn.take(async () => {
+      if (!shutdown.aborted) await captureOne(captureId, tasks);
+    }, busyPatienceMs);
+  });
   await queue.work(async ({ runId }) => {
     // The queue forgets a job after a day, and then hands out the next one.
-    await session;
-    if (shutdown.aborted) return;
-    trainingRunId = runId;
-    session = trainOne(runId).finally(() => {
-      trainingRunId = null;
+    await turn.take(async () => {
+      if (shutdown.aborted) return;
+      trainingRunId = runId;
+      await trainOne(runId).finally(() => {
+        trainingRunId = null;
+      });
     });
-    await session;
   });
 
   async function trainOne(runId: string): Promise<void> {
@@ -138,7 +143,7 @@ async function work(env: Environment): Promise<void> {
     log("The training did not end in time; its run will be taken up by the next worker.");
     process.exit(1);
   }, sessionPatienceMs);
-  await session;
+  await turn.free();
   await Promise.allSettled([...evaluations]);
   clearTimeout(patience);
 }
@@ -164,5 +169,6 @@ async function takeFromDead({ db }: OpenedDatabase, queue: RunQueue): Promise<vo
     .map(({ id }) => id);
   if (dead.length === 0) return;
   await interruptRunsOf(db, queue, dead);
+  await requeueCapturesOf(db, queue, dead);
   await db.update(workers).set({ stopped_at: sql`now()` }).where(inArray(workers.id, dead));
 }

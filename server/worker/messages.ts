@@ -1,9 +1,12 @@
+import type { EvaluationSubject } from "../../db/stored.ts";
 import type { Capabilities } from "../../gpu/device/gpu.ts";
 import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { MemoryPlan, StepMetrics } from "../../gpu/sae/trainer.ts";
+import type { CapturedSet } from "../captures/record.ts";
+import type { CaptureDtype, CaptureOptions } from "../captures/views.ts";
 import type { RecordedSae } from "../runs/record.ts";
 import type { CheckpointView, RunSource } from "../runs/views.ts";
-import type { SaeMeasures } from "../saes/measures.ts";
+import type { ModelMeasures, SaeMeasures } from "../saes/measures.ts";
 
 // Everything that the worker's processes say to each other. They are forked with structured clone, so numbers keep
 // their infinities and arrays their types.
@@ -12,7 +15,9 @@ import type { SaeMeasures } from "../saes/measures.ts";
 export type TrainerTask =
   | { type: "probe"; adapter: string | null }
   | ({ type: "train" } & TrainingTask)
-  | ({ type: "evaluate" } & EvaluationTask);
+  | ({ type: "evaluate" } & EvaluationTask)
+  | ({ type: "evaluate_in_model" } & ModelEvaluationTask)
+  | ({ type: "capture" } & CaptureTask);
 
 export interface EvaluationTask {
   /** FACET_HOME. */
@@ -23,6 +28,34 @@ export interface EvaluationTask {
   setIds: string[];
   /** Most rows to measure on. */
   tokens: number;
+}
+
+export interface ModelEvaluationTask {
+  adapter: string | null;
+  /** FACET_HOME. */
+  home: string;
+  /** Folder of the SAE, relative to `home`. */
+  path: string;
+  modelId: string;
+  tokenizationId: string;
+  hookName: string;
+  /** Held-out sequences to measure on. */
+  sequences: number;
+}
+
+export interface CaptureTask {
+  adapter: string | null;
+  /** FACET_HOME. */
+  home: string;
+  modelId: string;
+  tokenizationId: string;
+  /** Of the sets' manifests. */
+  modelName: string;
+  datasetName: string;
+  /** Hook points with the activation set that each becomes. */
+  sets: { id: string; hook_name: string }[];
+  dtype: CaptureDtype;
+  options: CaptureOptions;
 }
 
 export interface TrainingTask {
@@ -40,8 +73,17 @@ export interface TrainingTask {
   datasetName: string | null;
   config: TrainingConfig;
   source: RunSource;
+  /** What a live run is evaluated on once it has ended; null for others. */
+  subject: Omit<EvaluationSubject, "hook_name"> | null;
   /** Newest first, folders relative to `home`; the first whole one is resumed from. */
   checkpoints: { step: number; path: string; sha256: string }[];
+}
+
+export interface CaptureProgress {
+  tokens: number;
+  total_tokens: number;
+  /** Rate of the last seconds; null before there is one. */
+  tokens_per_second: number | null;
 }
 
 /**
@@ -71,8 +113,14 @@ export type FromTrainer =
   | { type: "sae"; sae: RecordedSae }
   /** Part done, in [0, 1]. */
   | { type: "evaluating"; progress: number }
-  /** The last message of an evaluation. */
+  /** The last message of an evaluation on stored activations. */
   | { type: "evaluated"; result: SaeMeasures }
+  /** The last message of an evaluation in a model. */
+  | { type: "evaluated_in_model"; result: ModelMeasures }
+  /** Tokens captured so far, of all; those of earlier attempts included. */
+  | { type: "capturing"; progress: CaptureProgress }
+  /** The last message of a capture: every set's folder stands on disk. */
+  | { type: "captured"; sets: CapturedSet[]; tokensPerSecond: number | null }
   /** The last message of a training. */
   | { type: "ended"; outcome: "completed" | "paused" | "stopped" }
   | ({ type: "failed" } & TrainingFailure);

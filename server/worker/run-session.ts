@@ -1,6 +1,7 @@
 import { eq } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
 import { runs } from "../../db/schema.ts";
+import type { EvaluationSubject } from "../../db/stored.ts";
 import { isTranscoder } from "../../gpu/sae/architecture.ts";
 import { LostLeaseError } from "../errors.ts";
 import type { RunQueue } from "../queue.ts";
@@ -24,6 +25,8 @@ import { describeCrash, forkTrainer, type Trainer } from "./trainer.ts";
 
 /** A claimed run with what its SAE's metadata names. */
 export interface AssignedRun extends ClaimedRun {
+  /** What its SAE is measured in; null unless it trains live. */
+  subject: Omit<EvaluationSubject, "hook_name"> | null;
   model_name: string | null;
   dataset_name: string | null;
 }
@@ -37,6 +40,11 @@ export interface SessionOptions {
   /** Aborted when the worker is to end: the run is checkpointed and left for the next worker. */
   shutdown: AbortSignal;
   log(line: string): void;
+}
+
+/** A transcoder's target. */
+function targetOf({ source, sets }: ClaimedRun): string | null {
+  return (source.kind === "live" ? source.hooks[1] : sets[1]?.hook_name) ?? null;
 }
 
 /** How a session ended: how the trainer said it did, or what befell it. */
@@ -117,6 +125,9 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
       case "probed":
       case "evaluating":
       case "evaluated":
+      case "evaluated_in_model":
+      case "capturing":
+      case "captured":
         throw new Error(`A training process said “${message.type}”.`);
     }
   };
@@ -130,11 +141,12 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
       name: claim.name,
       attempt: claim.attempt,
       hookName: claim.hook_name,
-      hookNameOut: isTranscoder(claim.config.architecture) ? (claim.sets[1]?.hook_name ?? null) : null,
+      hookNameOut: isTranscoder(claim.config.architecture) ? targetOf(claim) : null,
       modelName: claim.model_name,
       datasetName: claim.dataset_name,
       config: claim.config,
       source: claim.source,
+      subject: claim.subject,
       checkpoints: claim.checkpoints.map(({ step, path, sha256 }) => ({ step, path, sha256 })),
     },
     onMessage,

@@ -1,7 +1,12 @@
+import path from "node:path";
 import type { ActivationSource } from "../../gpu/data/source.ts";
 import { StoredSource } from "../../gpu/data/stored-rows.ts";
 import { SyntheticSource } from "../../gpu/data/synthetic.ts";
 import { openStoredRows } from "../activations/rows.ts";
+import { modelPath } from "../models/list.ts";
+import { readModelManifest } from "../models/manifest.ts";
+import { liveSource, openModelAndTokens } from "../runs/open-live.ts";
+import type { RunSource } from "../runs/views.ts";
 import type { TrainingTask } from "./messages.ts";
 
 /** What a run trains on, opened. */
@@ -14,7 +19,7 @@ export interface RunActivations {
   close(): Promise<void>;
 }
 
-/** @throws ActivationSetError, SyntheticConfigError */
+/** @throws ActivationSetError, SyntheticConfigError, ModelFolderError, TokenSetError */
 export async function openRunSource({ home, source, config }: TrainingTask): Promise<RunActivations> {
   if (source.kind === "synthetic") {
     const synthetic = new SyntheticSource(source.synthetic);
@@ -25,6 +30,7 @@ export async function openRunSource({ home, source, config }: TrainingTask): Pro
       close: () => Promise.resolve(),
     };
   }
+  if (source.kind === "live") return openLive(home, source, config.seed);
   const stored = await openStoredRows(home, source.activation_set_ids);
   return {
     activations: new StoredSource(stored.rows, { seed: config.seed }),
@@ -35,4 +41,29 @@ export async function openRunSource({ home, source, config }: TrainingTask): Pro
     },
     close: stored.close,
   };
+}
+
+async function openLive(
+  home: string,
+  source: Extract<RunSource, { kind: "live" }>,
+  seed: number,
+): Promise<RunActivations> {
+  const opened = await openModelAndTokens(home, source);
+  try {
+    const manifest = await readModelManifest(path.join(home, modelPath(source.model_id)));
+    return {
+      activations: liveSource(opened, source.hooks, seed),
+      synthetic: null,
+      provenance: {
+        kind: "live",
+        model: { sha256: manifest?.sha256 ?? null, model_type: opened.model.spec.model_type },
+        tokens: opened.tokens.manifest.hash,
+        hooks: source.hooks,
+      },
+      close: opened.close,
+    };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
 }

@@ -14,8 +14,9 @@ export async function takeRun(db: Executor, runId: string, workerId: string): Pr
     if (claim === null) return null;
     return {
       ...claim,
-      model_name: common(claim.sets.map(({ model_name }) => model_name)),
-      dataset_name: common(claim.sets.map(({ dataset_name }) => dataset_name)),
+      subject: claim.live?.subject ?? null,
+      model_name: claim.live?.subject.model.name ?? common(claim.sets.map(({ model_name }) => model_name)),
+      dataset_name: claim.live?.dataset_name ?? common(claim.sets.map(({ dataset_name }) => dataset_name)),
     };
   });
 }

@@ -4,7 +4,8 @@ import { createTrainer, type StepMetrics, type Trainer } from "../../gpu/sae/tra
 import { runTraining } from "../../gpu/sae/training-loop.ts";
 import { newestState, saveState } from "./checkpoints.ts";
 import { DeviceLostError } from "./failure.ts";
-import { finishRun } from "./finish-run.ts";
+import { sayFinished } from "./finish-live.ts";
+import { type FinishedSae, finishRun } from "./finish-run.ts";
 import type { FromTrainer, TrainerControl, TrainingTask } from "./messages.ts";
 import { openRunSource } from "./run-source.ts";
 
@@ -40,6 +41,17 @@ export async function train(task: TrainingTask, link: TrainingLink): Promise<Tra
 }
 
 async function trainOn(gpu: Gpu, task: TrainingTask, link: TrainingLink): Promise<TrainingOutcome> {
+  const { outcome, finished } = await trainToEnd(gpu, task, link);
+  // Only now, when the trainer and its source have given their memory back.
+  if (finished !== null) await sayFinished(gpu, task, link.say, finished);
+  return outcome;
+}
+
+async function trainToEnd(
+  gpu: Gpu,
+  task: TrainingTask,
+  link: TrainingLink,
+): Promise<{ outcome: TrainingOutcome; finished: FinishedSae | null }> {
   const { config } = task;
   const source = await openRunSource(task);
   try {
@@ -53,8 +65,8 @@ async function trainOn(gpu: Gpu, task: TrainingTask, link: TrainingLink): Promis
     try {
       await link.say({ type: "training", step: trainer.step, memory: trainer.memory });
       const outcome = await trainSteps(gpu, task, link, trainer);
-      if (outcome !== "paused") await finishRun(gpu, task, link.say, trainer, source);
-      return outcome;
+      const finished = outcome === "paused" ? null : await finishRun(gpu, task, link.say, trainer, source);
+      return { outcome, finished };
     } finally {
       trainer.close();
     }

@@ -1,5 +1,7 @@
 import { openGpu } from "../../gpu/device/node.ts";
+import { capture } from "./capture.ts";
 import { evaluate } from "./evaluate.ts";
+import { evaluateTaskInModel } from "./evaluate-in-model.ts";
 import { describeFailure } from "./failure.ts";
 import type { FromTrainer, ToTrainer, TrainerControl } from "./messages.ts";
 import { train } from "./train.ts";
@@ -21,6 +23,8 @@ async function perform(task: Exclude<ToTrainer, TrainerControl>): Promise<void> 
   try {
     if (task.type === "probe") await probe(task.adapter);
     else if (task.type === "evaluate") await evaluate(task, say);
+    else if (task.type === "evaluate_in_model") await evaluateTaskInModel(task, say);
+    else if (task.type === "capture") await capture(task, say);
     else await say({ type: "ended", outcome: await train(task, { say, wanted: () => wanted }) });
   } catch (error) {
     console.error(error);

@@ -8,6 +8,7 @@ import { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { workers } from "../../db/schema.ts";
 import {
   apiPath,
+  handleDatasetUpload,
   handleDownload,
   handleHealth,
   handleReady,
@@ -116,6 +117,7 @@ function route(request: Request, services: Services): Promise<Response> {
   const { pathname } = new URL(request.url);
   if (pathname.startsWith(apiPath)) return handleTrpc(request, services);
   if (pathname === "/api/activations") return handleUpload(request, services);
+  if (pathname === "/api/datasets") return handleDatasetUpload(request, services);
   if (pathname.startsWith("/api/saes/")) return handleDownload(request, services);
   if (pathname === "/api/health") return handleHealth(services);
   if (pathname === "/api/ready") return handleReady(services);

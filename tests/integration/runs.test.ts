@@ -359,6 +359,7 @@ describe("deleting a run", () => {
       evaluation: { tokens: 1, mse: 0, fvu: 0, explained_variance: 1, l0: 4, dead_features: 0 },
       recovery: null,
       histograms: { frequency: null, decoder_norm: { from: 0, to: 1, counts: [1] } },
+      in_model: null,
     });
     await transition(db, runId, attempt, ["running"], "completed");
     expect(await getRun(db, { id: runId })).toMatchObject({ status: "completed", sae: { bytes: 1 } });

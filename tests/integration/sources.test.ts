@@ -99,7 +99,9 @@ describe("sources of every architecture", () => {
       });
       expect(others).toEqual([]);
       expect(fault).toMatchObject({ path: "source.kind" });
-      expect(fault?.message).toMatch(/synthetic activations have only one\. Choose activation sets\.$/);
+      expect(fault?.message).toMatch(
+        /synthetic activations have only one\. Choose activation sets, or a language model\.$/,
+      );
     }
   });
 
@@ -158,7 +160,7 @@ describe("sources of every architecture", () => {
     ]);
     const points = await faults(stored([sets.a, sets.b], { ...fitting("crosscoder"), n_hook_points: 3 }));
     expect(points).toEqual([
-      { path: "config.n_hook_points", message: "n_hook_points is 3, but 2 activation sets are given." },
+      { path: "config.n_hook_points", message: "n_hook_points is 3, but the source has 2." },
     ]);
   });
 

@@ -12,6 +12,7 @@ const shaderUrls = {
   batch_select: new URL("../../shaders/batch_select.wgsl", import.meta.url),
   column_sum: new URL("../../shaders/column_sum.wgsl", import.meta.url),
   control: new URL("../../shaders/control.wgsl", import.meta.url),
+  copy_rows: new URL("../../shaders/copy_rows.wgsl", import.meta.url),
   decode: new URL("../../shaders/decode.wgsl", import.meta.url),
   dots: new URL("../../shaders/dots.wgsl", import.meta.url),
   encode: new URL("../../shaders/encode.wgsl", import.meta.url),

@@ -48,11 +48,24 @@ export function packRowRange({ count, list = 0, from = 0, to = 0 }: RowRange): A
   return packWords([count, list, from, to]);
 }
 
-/** Rows of one buffer into another. @param range uniform of `packRowRange`, rewritten before every use. */
-export async function planCopyRows(
-  { gpu, uniforms, range }: { gpu: Gpu; uniforms: UniformArena; range: GPUBuffer },
-  { label, rows, width, from, to, list, counters }: CopyRows,
-): Promise<Dispatch> {
+/** What a copy is planned with. @param range uniform of `packRowRange`, rewritten before every use. */
+export interface CopyContext {
+  gpu: Gpu;
+  uniforms: UniformArena;
+  range: GPUBuffer;
+}
+
+/** Rows of one buffer into another. */
+export async function planCopyRows(context: CopyContext, copy: CopyRows): Promise<Dispatch> {
+  const to = await planCopyRowsTo(context, copy);
+  return to(copy.to.buffer);
+}
+
+/** Rows of one buffer into whichever is asked for, each laid out as `to` says. */
+export async function planCopyRowsTo(
+  { gpu, uniforms, range }: CopyContext,
+  { label, rows, width, from, to, list, counters }: Omit<CopyRows, "to"> & { to: Omit<RowsSide, "buffer"> },
+): Promise<(buffer: GPUBuffer) => Dispatch> {
   const pipeline = await gpu.pipelines.compute({
     shader: "copy_rows",
     conditions: {
@@ -63,24 +76,24 @@ export async function planCopyRows(
     constants: { WORKGROUP: flatLanes },
   });
   const uniform = uniforms.add([...sideWords(from, width), ...sideWords(to, width), width]);
-  return {
+  return (buffer) => ({
     label,
     pipeline,
     bindGroup: bind(gpu.device, pipeline, [
       range,
       uniform,
       from.buffer,
-      to.buffer,
+      buffer,
       list?.rows ?? null,
       counters,
     ]),
     grid: spread(Math.ceil((rows * width) / flatLanes), gpu.capabilities),
     bytes: 8 * rows * width,
     flops: 0,
-  };
+  });
 }
 
-function sideWords({ pitch, column = 0, groups, part }: RowsSide, width: number): number[] {
+function sideWords({ pitch, column = 0, groups, part }: Omit<RowsSide, "buffer">, width: number): number[] {
   const whole = column + width;
   return [
     pitch,

@@ -8,13 +8,15 @@ import { uniformSlotBytes } from "../kernels/uniforms.ts";
 import { pitch, plain } from "./layout.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { numberBytes, type Precision, scaleBytes, scalesOf, weightBytes } from "./precision.ts";
-import { buildProgram, lastRow, logitsPiece, type Op, type Program } from "./program.ts";
+import { buildProgram, lastRow, logitsPiece, losses, type Op, type Program } from "./program.ts";
+import { divergenceName, lossesName, spliceVariants } from "./splice-plan.ts";
 
 const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = bufferUsage;
 
-/** Largest piece of the logits, and of the vocabulary's rows of W_E and W_U. */
+/** Largest piece of the logits. */
 const logitsPieceBytes = 64 * 2 ** 20;
-const vocabularyPieceBytes = 2 ** 30;
+/** Largest piece of the vocabulary's rows of W_E and W_U: what every WebGPU adapter can bind, so that a plan's bytes are the same on each. */
+const vocabularyPieceBytes = 2 ** 27;
 
 /** Rows of a cached sequence that are taken up at once. */
 const cachedRows = 256;
@@ -33,6 +35,11 @@ export interface ForwardSize {
   precision?: Precision;
   /** Keeps the keys and values of one sequence of up to `length` tokens for `next`: the model generates. */
   cached?: boolean;
+}
+
+export interface PlannedSize extends ForwardSize {
+  /** Hook point whose activations are replaced on the way to the logits (splice.ts). */
+  splice?: string | null;
 }
 
 /** One buffer of an open model. */
@@ -55,18 +62,30 @@ export interface ForwardPlan {
 }
 
 /** Kinds of ops that only copy. */
-const kernelless: ReadonlySet<Op["kind"]> = new Set(["copy", "keep", "last"]);
+const kernelless: ReadonlySet<Op["kind"]> = new Set(["copy", "keep", "last", "splice"]);
 
 /** Names of the buffers that are no activations, weights or tables. */
-export const own = { ids: "ids", step: "step", uniforms: "uniforms", counters: "counters", losses: "losses" };
+export const own = { ids: "ids", step: "step", uniforms: "uniforms", counters: "counters", losses };
 
 /**
  * Plans the pass to the last hook point, or to the logits.
  * @throws UnknownHookError; RangeError for sizes that the model cannot take; BufferTooLargeError where the adapter
  *   cannot bind one of the buffers.
  */
-export function planForward(spec: ModelSpec, { limits }: Capabilities, size: ForwardSize): ForwardPlan {
-  const { hooks, n_sequences, length, logits = false, precision = "f32", cached = false } = size;
+export function planForward(
+  spec: ModelSpec,
+  { limits }: { limits: Pick<Capabilities["limits"], "max_storage_buffer_binding_size"> },
+  size: PlannedSize,
+): ForwardPlan {
+  const {
+    hooks,
+    n_sequences,
+    length,
+    logits = false,
+    precision = "f32",
+    cached = false,
+    splice = null,
+  } = size;
   if (!Number.isInteger(n_sequences) || n_sequences < 1) {
     throw new RangeError(`A call takes one sequence or more, not ${n_sequences}.`);
   }
@@ -86,7 +105,7 @@ export function planForward(spec: ModelSpec, { limits }: Capabilities, size: For
   const byWeights = Math.min(largest, vocabularyPieceBytes) / rowBytes;
   const byLogits = logits ? Math.min(largest, logitsPieceBytes) / (4 * headRows) : Number.POSITIVE_INFINITY;
   const pieceTokens = Math.max(4, 4 * Math.floor(Math.min(byWeights, byLogits, 2 ** 24) / 4));
-  const program = buildProgram(spec, { hooks, logits, pieceTokens, cached });
+  const program = buildProgram(spec, { hooks, logits, pieceTokens, cached, splice });
   const sizes = { program, rows, length, headRows, precision, cached };
   const plan = { ...sizes, buffers: allocations(sizes) };
   for (const [name, { bytes, usage }] of plan.buffers) {
@@ -116,13 +135,18 @@ function allocations(plan: Omit<ForwardPlan, "buffers">): Map<string, Allocation
   add(own.step, stepUniformBytes / 4, UNIFORM | COPY_DST);
   add(own.uniforms, ((cached ? 2 : 1) * uniformSlots(program) * uniformSlotBytes) / 4, UNIFORM | COPY_DST);
   add(own.counters, counterBytes / 4, STORAGE | COPY_SRC | COPY_DST);
-  if (program.logits) add(own.losses, 4 * headRows, STORAGE | COPY_SRC);
+  if (program.splice !== null) {
+    for (const variant of spliceVariants) {
+      add(lossesName(variant), 4 * rows, STORAGE | COPY_SRC);
+      if (variant !== "clean") add(divergenceName(variant), 4 * rows, STORAGE | COPY_SRC);
+    }
+  } else if (program.logits) add(own.losses, 4 * headRows, STORAGE | COPY_SRC);
   return buffers;
 }
 
-/** One slot a kernel, twice where a cached sequence is taken up in parts or token by token; a piece of the logits has up to three: product, cap and loss. */
+/** One slot a kernel, twice where a cached sequence is taken up in parts or token by token; a piece of the logits has up to four: product, cap, loss and divergence. */
 function uniformSlots({ ops }: Program): number {
-  return ops.reduce((sum, { kind }) => sum + (kind === "logits" ? 3 : kernelless.has(kind) ? 0 : 1), 0);
+  return ops.reduce((sum, { kind }) => sum + (kind === "logits" ? 4 : kernelless.has(kind) ? 0 : 1), 0);
 }
 
 /**

@@ -5,6 +5,7 @@ import { type ForwardPlan, own } from "./allocation.ts";
 import { planLmActivate } from "./kernels/activate.ts";
 import { planAdd } from "./kernels/add.ts";
 import { planAttention } from "./kernels/attention.ts";
+import { planDivergence } from "./kernels/divergence.ts";
 import { planEmbed } from "./kernels/embed.ts";
 import { planLoss } from "./kernels/loss.ts";
 import { planNorm } from "./kernels/norm.ts";
@@ -29,11 +30,15 @@ export interface HeadPiece {
   piece: Piece;
   compute: Dispatch[];
   loss: Dispatch;
+  /** Takes it into the sums of a spliced program's divergences. */
+  divergence: Dispatch | null;
 }
 
 export interface PlannedOps {
   /** All up to the final norm. */
   body: Step[];
+  /** Steps of the body before the splice point; all where there is none. */
+  beforeSplice: number;
   head: HeadPiece[];
 }
 
@@ -45,12 +50,15 @@ export async function planOps(
   buffers: (name: string) => GPUBuffer,
 ): Promise<PlannedOps> {
   const planner = new OpPlanner(context, spec, plan, buffers);
-  const planned: PlannedOps = { body: [], head: [] };
+  const planned: PlannedOps = { body: [], beforeSplice: 0, head: [] };
+  let spliced = false;
   for (const op of plan.program.ops) {
     if (op.kind === "logits") planned.head.push(await planner.logits(op));
+    else if (op.kind === "splice") spliced = true;
     else if (op.kind === "copy" || op.kind === "keep" || op.kind === "last") {
       planned.body.push(planner.copy(op));
     } else planned.body.push({ dispatch: await planner.kernel(op) });
+    if (!spliced) planned.beforeSplice = planned.body.length;
   }
   return planned;
 }
@@ -75,7 +83,7 @@ class OpPlanner {
     return { from: this.#buffer(x), to: this.#buffer(y), rowBytes: 4 * pitch(this.#layout(x)), which };
   }
 
-  kernel(op: Exclude<Op, { kind: "copy" | "keep" | "last" | "logits" }>): Promise<Dispatch> {
+  kernel(op: Exclude<Op, { kind: "copy" | "keep" | "last" | "splice" | "logits" }>): Promise<Dispatch> {
     const context = this.#context;
     const { rows, length } = this.#plan;
     const buffer = this.#buffer;
@@ -146,9 +154,17 @@ class OpPlanner {
     const loss = await planLoss(
       this.#context,
       { rows, length, first, count, pitch: width },
-      { ids: this.#buffer(own.ids), logits: y, losses: this.#buffer(own.losses) },
+      { ids: this.#buffer(own.ids), logits: y, losses: this.#buffer(op.losses) },
     );
-    return { piece: op.piece, compute, loss };
+    const divergence =
+      op.divergence === null
+        ? null
+        : await planDivergence(
+            this.#context,
+            { rows, first, count, pitch: width },
+            { clean: this.#buffer(op.divergence.from), other: y, sums: this.#buffer(op.divergence.sums) },
+          );
+    return { piece: op.piece, compute, loss, divergence };
   }
 
   /** y = x Wᵀ + b is the trainer's product: a row of W, padded with zeros, is a feature there. */

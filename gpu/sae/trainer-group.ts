@@ -1,3 +1,4 @@
+import { type ColumnRange, ColumnSplit, ColumnsOfSource, takesAll } from "../data/columns.ts";
 import type { ActivationSource, OpenSource } from "../data/source.ts";
 import { bufferUsage } from "../device/constants.ts";
 import type { Gpu } from "../device/gpu.ts";
@@ -11,6 +12,8 @@ import { createTrainerOn, type StepMetrics, type Trainer, type TrainerState } fr
 /** One SAE of a group. */
 export interface GroupMember {
   readonly config: TrainingConfig;
+  /** Columns of the source's rows that it trains on; null: all. */
+  readonly columns: ColumnRange | null;
   /** For everything but `advance`, which the group does for all. */
   readonly trainer: Omit<Trainer, "advance">;
   /** Why it was left behind: its training diverged, for instance. Null while it trains. */
@@ -22,6 +25,11 @@ export interface TrainerGroupOptions {
   /** Of one batch size and one number of steps. */
   configs: readonly TrainingConfig[];
   source: ActivationSource;
+  /**
+   * Columns of the source's rows that each of them trains on, as one hook point of several that lie side by side; null, or
+   * not given: all. Members of different columns may differ in everything but batch size and number of steps.
+   */
+  columns?: readonly (ColumnRange | null)[];
   /** A state to go on from for each of them, all at one step. */
   resume?: readonly TrainerState[];
   /** Starting parameters for all of them. */
@@ -38,19 +46,31 @@ export class TrainerGroup {
   readonly #source: OpenSource;
   readonly #raw: GPUBuffer;
   readonly #rows: number;
-  readonly #members: { trainer: SaeTrainer; failure: Error | null }[];
+  readonly #members: { trainer: SaeTrainer; split: ColumnSplit | null; failure: Error | null }[];
 
-  constructor(gpu: Gpu, source: OpenSource, raw: GPUBuffer, trainers: readonly SaeTrainer[]) {
+  /** Made by `createTrainerGroup`. */
+  constructor(
+    gpu: Gpu,
+    source: OpenSource,
+    raw: GPUBuffer,
+    members: readonly { trainer: SaeTrainer; split: ColumnSplit | null }[],
+  ) {
     this.#gpu = gpu;
     this.#source = source;
     this.#raw = raw;
-    this.#members = trainers.map((trainer) => ({ trainer, failure: null }));
-    this.#rows = trainers[0]!.config.train_batch_size_tokens;
-    this.totalSteps = trainers[0]!.totalSteps;
+    this.#members = members.map((member) => ({ ...member, failure: null }));
+    const { trainer } = members[0]!;
+    this.#rows = trainer.config.train_batch_size_tokens;
+    this.totalSteps = trainer.totalSteps;
   }
 
   get members(): readonly GroupMember[] {
-    return this.#members.map(({ trainer, failure }) => ({ config: trainer.config, trainer, failure }));
+    return this.#members.map(({ trainer, split, failure }) => ({
+      config: trainer.config,
+      columns: split?.columns ?? null,
+      trainer,
+      failure,
+    }));
   }
 
   /** Steps taken (submitted) by those that still train. */
@@ -73,6 +93,7 @@ export class TrainerGroup {
     await this.#source.ready("training", this.step, this.#rows);
     const encoder = this.#gpu.device.createCommandEncoder({ label: `step ${this.step + 1}` });
     this.#source.encodeBatch(encoder, this.#raw, "training", this.step, this.#rows);
+    for (const split of new Set(living.map(({ split }) => split))) split?.encode(encoder, this.#rows);
     for (const { trainer } of living) trainer.encodeStep(encoder);
     this.#gpu.device.queue.submit([encoder.finish()]);
     for (const { trainer } of living) trainer.afterSubmit();
@@ -90,6 +111,7 @@ export class TrainerGroup {
 
   close(): void {
     for (const { trainer } of this.#members) trainer.close();
+    for (const split of new Set(this.#members.map(({ split }) => split))) split?.close();
     this.#source.close();
     this.#gpu.ledger.free(this.#raw);
   }
@@ -117,42 +139,86 @@ export class TrainerGroup {
  */
 export async function createTrainerGroup(options: TrainerGroupOptions): Promise<TrainerGroup> {
   const { gpu, configs, source, resume, init } = options;
+  const columns = checkMembers(options);
+  const rows = configs[0]!.train_batch_size_tokens;
+  const cleanup: (() => void)[] = [];
+  try {
+    const { STORAGE, COPY_SRC, COPY_DST } = bufferUsage;
+    const raw = gpu.ledger.allocate("raw", 4 * rows * source.d_in, STORAGE | COPY_SRC | COPY_DST);
+    cleanup.push(() => gpu.ledger.free(raw));
+    const opened = await source.open(gpu, rows);
+    cleanup.push(() => opened.close());
+    const splits = new Map<string, ColumnSplit>();
+    const members: { trainer: SaeTrainer; split: ColumnSplit | null }[] = [];
+    for (const [index, config] of configs.entries()) {
+      const state = resume?.[index];
+      const range = columns[index]!;
+      let split: ColumnSplit | null = null;
+      if (range !== null) {
+        split =
+          splits.get(String(range)) ?? (await ColumnSplit.open(gpu, { raw, rows, d_in: source.d_in }, range));
+        if (!splits.has(String(range))) cleanup.push(split.close.bind(split));
+        splits.set(String(range), split);
+      }
+      const given = { gpu, config, ...(state && { resume: state }), ...(init && { init }) };
+      const trainer = await createTrainerOn(
+        { ...given, source: split === null ? source : columnsOf(source, split.columns) },
+        split === null ? { opened, raw } : { opened: new ColumnsOfSource(opened, split), raw: split.target },
+      );
+      cleanup.push(() => trainer.close());
+      members.push({ trainer, split });
+    }
+    return new TrainerGroup(gpu, opened, raw, members);
+  } catch (refused) {
+    for (const undo of cleanup.reverse()) undo();
+    throw refused;
+  }
+}
+
+/** The columns of each member. @throws RangeError */
+function checkMembers({ configs, source, columns }: TrainerGroupOptions): (ColumnRange | null)[] {
   const [first] = configs;
   if (first === undefined) throw new RangeError("A group needs at least one configuration.");
-  const rows = first.train_batch_size_tokens;
-  for (const config of configs) {
-    const shared = ["train_batch_size_tokens", "training_tokens", "d_in", "d_out", "n_hook_points"] as const;
-    for (const name of shared) {
+  if (columns !== undefined && columns.length !== configs.length) {
+    throw new RangeError(`There are ${columns.length} ranges of columns for ${configs.length} SAEs.`);
+  }
+  const shared = ["train_batch_size_tokens", "training_tokens"] as const;
+  const sharedByColumns = ["d_in", "d_out", "n_hook_points"] as const;
+  const ranges = configs.map((_, index) => columns?.[index] ?? null);
+  for (const [index, config] of configs.entries()) {
+    const range = ranges[index]!;
+    const same = range === null && ranges[0] === null;
+    for (const name of same ? [...shared, ...sharedByColumns] : shared) {
       if (config[name] !== first[name]) {
         throw new RangeError(
           `SAEs of one pass over the data share ${name}: ${config[name]} and ${first[name]}.`,
         );
       }
     }
-    if (sourceWidth(config) !== sourceWidth(first)) {
+    if (same && sourceWidth(config) !== sourceWidth(first)) {
       throw new RangeError("SAEs of one pass over the data read rows of one width.");
     }
+    if (range !== null) checkRange(range, source.d_in, sourceWidth(config));
   }
-  const cleanup: (() => void)[] = [];
-  try {
-    const { STORAGE, COPY_SRC, COPY_DST } = bufferUsage;
-    const raw = gpu.ledger.allocate("raw", 4 * rows * sourceWidth(first), STORAGE | COPY_SRC | COPY_DST);
-    cleanup.push(() => gpu.ledger.free(raw));
-    const opened = await source.open(gpu, rows);
-    cleanup.push(() => opened.close());
-    const trainers: SaeTrainer[] = [];
-    for (const [index, config] of configs.entries()) {
-      const state = resume?.[index];
-      const trainer = await createTrainerOn(
-        { gpu, config, source, ...(state && { resume: state }), ...(init && { init }) },
-        { opened, raw },
-      );
-      cleanup.push(() => trainer.close());
-      trainers.push(trainer);
-    }
-    return new TrainerGroup(gpu, opened, raw, trainers);
-  } catch (refused) {
-    for (const undo of cleanup.reverse()) undo();
-    throw refused;
+  return ranges.map((range) => (range === null || takesAll(range, source.d_in) ? null : range));
+}
+
+function checkRange([first, width]: ColumnRange, d_in: number, wanted: number): void {
+  const inside = Number.isInteger(first) && Number.isInteger(width) && first >= 0 && first + width <= d_in;
+  if (!inside) {
+    throw new RangeError(`Columns ${first} to ${first + width} are not in rows of ${d_in}.`);
   }
+  if (width !== wanted) {
+    throw new RangeError(`The configuration reads rows of ${wanted} columns, but it is given ${width}.`);
+  }
+}
+
+/** The source as a member of these columns sees it. */
+function columnsOf(source: ActivationSource, [, width]: ColumnRange): ActivationSource {
+  return {
+    d_in: width,
+    n_tokens: source.n_tokens,
+    gpuBytes: (maxRows) => source.gpuBytes(maxRows),
+    open: () => Promise.reject(new Error("The source is open.")),
+  };
 }

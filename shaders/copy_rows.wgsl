@@ -1,7 +1,7 @@
 // Rows of one buffer into another, one invocation a number.
-//   gather    y[to + i] = x[list[i]]
-//   scatter   y[list[i]] = x[from + i]
-//   neither   y[to + i] = x[from + i]
+//   gather    y[y_row + i] = x[list[i]]
+//   scatter   y[list[i]] = x[x_row + i]
+//   neither   y[y_row + i] = x[x_row + i]
 // Either side may be some columns of a wider row, or lie in padded groups (gpu/lm/layout.ts), or hold only a part of the
 // rows that are counted: a row that is not in its part is left to the part that has it.
 //   checked   marks numbers that are not finite
@@ -63,22 +63,22 @@ fn main(
     return;
   }
   let c = number % shape.width;
-  var from = range.x + i;
-  var to = range.y + i;
+  var x_row = range.x + i;
+  var y_row = range.y + i;
   @if(gather) {
-    from = list[range.list + i];
+    x_row = list[range.list + i];
   }
   @if(scatter) {
-    to = list[range.list + i];
+    y_row = list[range.list + i];
   }
-  if (from - shape.x.first >= shape.x.rows || to - shape.y.first >= shape.y.rows) {
+  if (x_row - shape.x.first >= shape.x.rows || y_row - shape.y.first >= shape.y.rows) {
     return;
   }
-  let value = x[place(shape.x, from, c)];
+  let value = x[place(shape.x, x_row, c)];
   @if(checked) {
     if (not_finite(value)) {
       atomicMax(&counters[DIVERGED], divergence_mark(1u));
     }
   }
-  y[place(shape.y, to, c)] = value;
+  y[place(shape.y, y_row, c)] = value;
 }

@@ -75,12 +75,21 @@ export interface Forward {
 
 type Sequence = Map<string, Activation>;
 
+/** What a hook point holds from there on, [length, width]; the data itself where nothing is replaced. */
+export type Intervention = (hook: string, data: Float64Array, sequence: number) => Float64Array;
+
 /** @param sequences token ids, all of one length. */
-export function forward(model: HuggingFaceModel, sequences: readonly ArrayLike<number>[]): Forward {
+export function forward(
+  model: HuggingFaceModel,
+  sequences: readonly ArrayLike<number>[],
+  intervene: Intervention = (_, data) => data,
+): Forward {
   const transformer = readTransformer(model);
   const length = sequences[0]!.length;
   if (sequences.some((tokens) => tokens.length !== length)) throw new RangeError("Lengths differ.");
-  const runs = sequences.map((tokens) => runSequence(transformer, Array.from(tokens)));
+  const runs = sequences.map((tokens, n) =>
+    runSequence(transformer, Array.from(tokens), (hook, data) => intervene(hook, data, n)),
+  );
   const hooks = new Map([...runs[0]!.keys()].map((name) => [name, stacked(runs, name)] as const));
   const logits = hooks.get("logits")!;
   hooks.delete("logits");
@@ -114,11 +123,16 @@ export function crossEntropy({ shape, data }: Activation, next: readonly (readon
 }
 
 /** One sequence: every hook point, and "logits". */
-function runSequence(transformer: Transformer, tokens: readonly number[]): Sequence {
+function runSequence(
+  transformer: Transformer,
+  tokens: readonly number[],
+  intervene: (hook: string, data: Float64Array) => Float64Array,
+): Sequence {
   const { d_model, d_vocab, positions } = transformer;
   const length = tokens.length;
   const record: Sequence = new Map();
-  const hook = (name: string, data: Float64Array) => {
+  const hook = (name: string, computed: Float64Array) => {
+    const data = intervene(name, computed);
     record.set(name, { shape: [length, data.length / length], data });
     return data;
   };
@@ -132,8 +146,8 @@ function runSequence(transformer: Transformer, tokens: readonly number[]): Seque
     const at = `blocks.${i}`;
     const pre = hook(`${at}.hook_resid_pre`, residual);
     const attentionOut = hook(`${at}.hook_attn_out`, attention(transformer, layer, at, pre, record, hook));
-    const mid = add(pre, attentionOut);
-    if (!layer.parallel) hook(`${at}.hook_resid_mid`, mid);
+    const sum = add(pre, attentionOut);
+    const mid = layer.parallel ? sum : hook(`${at}.hook_resid_mid`, sum);
     const mlpIn = hook(`${at}.hook_mlp_in`, layer.parallel ? pre : mid);
     const mlpOut = hook(`${at}.hook_mlp_out`, mlp(layer, at, mlpIn, hook));
     residual = hook(`${at}.hook_resid_post`, add(mid, mlpOut));

@@ -1,7 +1,7 @@
 // Rows of one buffer into another, one invocation a number.
-//   gather    y[y_row + i] = x[list[i]]
-//   scatter   y[list[i]] = x[x_row + i]
-//   neither   y[y_row + i] = x[x_row + i]
+//   gather    row i of the list, of x, to row y + i
+//   scatter   row x + i to row i of the list, of y
+//   neither   row x + i to row y + i
 // Either side may be some columns of a wider row, or lie in padded groups (gpu/lm/layout.ts), or hold only a part of the
 // rows that are counted: a row that is not in its part is left to the part that has it.
 //   checked   marks numbers that are not finite

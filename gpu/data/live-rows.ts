@@ -17,8 +17,8 @@ import { groupPitch, pitch, width } from "../lm/layout.ts";
 
 const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = bufferUsage;
 
-/** Largest buffer of a window: what every WebGPU adapter can bind. */
-const pieceBytes = 2 ** 27;
+/** Bytes that every WebGPU adapter can bind as one buffer. */
+const bindableBytes = 2 ** 27;
 
 export interface LiveRowsSize {
   d_in: number;
@@ -29,6 +29,8 @@ export interface LiveRowsSize {
   batchRows: number;
   /** Most rows of a pass of the model. */
   passRows: number;
+  /** Bytes of the window's largest buffer; default what every WebGPU adapter can bind. */
+  pieceBytes?: number;
 }
 
 /** Rows that one of the window's buffers has. */
@@ -37,7 +39,7 @@ interface Piece {
   rows: number;
 }
 
-function piecesOf({ windowRows, d_in }: LiveRowsSize): Piece[] {
+function piecesOf({ windowRows, d_in, pieceBytes = bindableBytes }: LiveRowsSize): Piece[] {
   const most = Math.max(1, Math.floor(pieceBytes / (4 * d_in)));
   const pieces: Piece[] = [];
   for (let first = 0; first < windowRows; first += most) {

@@ -27,6 +27,8 @@ export interface EvaluateInModelOptions {
   n_sequences: number;
   /** Sequences of one pass; results do not depend on it but for the order in which they are added up. */
   sequences_together?: number;
+  /** Text tokens that go through the SAE at once; default: as many as a pass has, or 64 MiB of pre-activations. */
+  tokens_together?: number;
   /** What mean ablation puts in place, [d_out]; default: the mean of the evaluated tokens, from passes of their own. */
   mean?: Float32Array;
   signal?: AbortSignal;
@@ -103,6 +105,10 @@ export async function evaluateInModel(options: EvaluateInModelOptions): Promise<
   }
   const together = options.sequences_together ?? Math.max(1, Math.floor(passTokens / length));
   if (!isCount(together, 1)) throw new RangeError(`A pass takes one sequence or more, not ${together}.`);
+  const { tokens_together } = options;
+  if (tokens_together !== undefined && !isCount(tokens_together, 1)) {
+    throw new RangeError(`The SAE takes one token or more at once, not ${tokens_together}.`);
+  }
   if (mean !== undefined && mean.length !== d_out) {
     throw new RangeError(`The mean has ${mean.length} numbers, but ${d_out} are reconstructed.`);
   }
@@ -116,7 +122,7 @@ export async function evaluateInModel(options: EvaluateInModelOptions): Promise<
     const size = { n_sequences: atOnce, length };
     const model = await SplicedModel.open({ ...options, ...size, hook_out });
     cleanup.push(() => model.close());
-    const onGpu = await SaeOnGpu.open(gpu, sae, passRows);
+    const onGpu = await SaeOnGpu.open(gpu, sae, Math.min(passRows, tokens_together ?? passRows));
     cleanup.push(() => onGpu.close());
     const splice = await SaeSplice.open({
       gpu,
@@ -298,5 +304,6 @@ class InModelRun {
 }
 
 function quotient(numerator: number, denominator: number): number | null {
-  return denominator === 0 ? null : numerator / denominator;
+  // Nothing recovered of a loss that ablation lowers is 0, not −0.
+  return denominator === 0 ? null : numerator / denominator + 0;
 }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { LiveRows, liveRowsBytes } from "../../gpu/data/live-rows.ts";
 import { LiveSource, type LiveSourceOptions } from "../../gpu/data/live-source.ts";
 import type { BatchStream } from "../../gpu/data/source.ts";
 import { tokenKind } from "../../gpu/data/tokens.ts";
@@ -177,6 +178,37 @@ describe.each([
     opened.close();
     expect(gpu.ledger.used).toBe(used);
   });
+});
+
+test("rows of a window in several buffers are those of one", async () => {
+  const { STORAGE, COPY_SRC, COPY_DST } = bufferUsage;
+  const width = 6;
+  const passRows = 5;
+  const hook = gpu.ledger.allocate("hook", 4 * passRows * 8, STORAGE | COPY_DST);
+  const target = gpu.ledger.allocate("target", 4 * 12 * width, STORAGE | COPY_SRC | COPY_DST);
+  const size = { d_in: width, hooks: 1, windowRows: 11, batchRows: 12, passRows, pieceBytes: 4 * width * 4 };
+  const live = await LiveRows.open(gpu, size, [{ buffer: hook, layout: { groups: 2, size: 3 } }]);
+  expect(liveRowsBytes(size)).toBeGreaterThan(liveRowsBytes({ ...size, pieceBytes: 4096 }));
+  const put: number[][] = [];
+  for (let slot = 0; slot < 11; slot += 4) {
+    const pass = Array.from({ length: passRows }, (_, row) =>
+      [1, 2, 3, 4, 5, 6].map((c) => 100 * slot + 10 * row + c),
+    );
+    const padded = pass.flatMap((row) => [...row.slice(0, 3), 0, ...row.slice(3), 0]);
+    gpu.device.queue.writeBuffer(hook, 0, Float32Array.from(padded));
+    const rows = [4, 1, 3, 0].slice(0, 11 - slot);
+    live.putInWindow(slot, Uint32Array.from(rows));
+    put.push(...rows.map((row) => pass[row]!));
+  }
+  const slots = [10, 3, 4, 0, 7, 8, 2, 9, 5, 1, 6, 4];
+  const encoder = gpu.device.createCommandEncoder();
+  live.takeFromWindow(encoder, target, Uint32Array.from(slots));
+  gpu.device.queue.submit([encoder.finish()]);
+  expect([...(await readFloat32(gpu, target))]).toEqual(slots.flatMap((slot) => put[slot]!));
+  expect(await live.finite()).toBe(true);
+  live.close();
+  gpu.ledger.free(hook);
+  gpu.ledger.free(target);
 });
 
 test("without held-out sequences evaluation takes all", async () => {

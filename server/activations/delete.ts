@@ -74,18 +74,27 @@ export async function deleteActivationSet(
 }
 
 /**
- * Finishes or undoes deletions that a crash cut short, and removes uploads whose import died with its process. Call
- * at start, before sets are served.
+ * Finishes or undoes deletions that a crash cut short, and removes uploads whose import died with its process and
+ * beginnings of captures that are gone. Call at start, before sets are served.
  */
 export async function sweepActivations(db: Executor, home: string): Promise<void> {
   const uploads = path.join(home, "uploads");
   for (const name of await namesIn(uploads)) await rm(path.join(uploads, name), { force: true });
-  await sweepAside(path.join(home, "activation_sets"), async (name) => {
+  const sets = path.join(home, "activation_sets");
+  const hasRow = async (name: string) => {
     if (!z.uuid().safeParse(name).success) return false;
     const known = await db
       .select({ id: activation_sets.id })
       .from(activation_sets)
       .where(eq(activation_sets.id, name));
     return known.length > 0;
-  });
+  };
+  await sweepAside(sets, hasRow);
+  // What a worker wrote of a capture after it was canceled.
+  for (const name of await namesIn(sets)) {
+    const [id, ...rest] = name.split(".");
+    if (rest.join(".") === "capture" && !(await hasRow(id!))) {
+      await rm(path.join(sets, name), { recursive: true, force: true });
+    }
+  }
 }

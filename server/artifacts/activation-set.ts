@@ -13,12 +13,14 @@ import {
   toFloat32,
 } from "./activation-tensor.ts";
 import { writeFolder } from "./atomic-folder.ts";
+import { type CapturedManifest, capturedManifestSchema } from "./captured-manifest.ts";
+import { openCapturedSet } from "./captured-set.ts";
 
 /**
  * An activation set: `activations.bin`, rows of numbers without a header, and `manifest.json`.
  * F16 input is kept as f16. BF16 and F32 input are kept as f32, for f16 cannot hold their range.
  */
-const manifestSchema = z.strictObject({
+const importedManifestSchema = z.strictObject({
   format_version: z.literal(1),
   n_tokens: z.number().int().min(1),
   d_in: z.number().int().min(1).max(65_536),
@@ -39,8 +41,15 @@ const manifestSchema = z.strictObject({
   mean_norm: z.number().min(0),
   norm_of_mean: z.number().min(0),
 });
-export type ActivationSetManifest = z.output<typeof manifestSchema>;
+export type ImportedManifest = z.output<typeof importedManifestSchema>;
+/** Of a set that was imported, or captured here. */
+export type ActivationSetManifest = ImportedManifest | CapturedManifest;
 export { ActivationSetError };
+
+const manifestSchema = z.discriminatedUnion("format_version", [
+  importedManifestSchema,
+  capturedManifestSchema,
+]);
 
 const dataFile = "activations.bin";
 const manifestFile = "manifest.json";
@@ -69,7 +78,7 @@ export interface ImportOptions {
  * The set appears whole, or not at all: when the signal aborts, when the file is damaged, and when a row holds NaN or
  * infinity. Throws `ActivationSetError`, `StorageError`, or the signal's reason.
  */
-export async function importActivationSet(options: ImportOptions): Promise<ActivationSetManifest> {
+export async function importActivationSet(options: ImportOptions): Promise<ImportedManifest> {
   const { signal } = options;
   signal?.throwIfAborted();
   const name = options.source_file_name ?? path.basename(options.file);
@@ -89,7 +98,7 @@ export async function importActivationSet(options: ImportOptions): Promise<Activ
             options.onProgress?.({ tokens, n_tokens: tensor.n_tokens });
           }),
         );
-        const manifest: ActivationSetManifest = {
+        const manifest: ImportedManifest = {
           format_version: 1,
           n_tokens: tensor.n_tokens,
           d_in: tensor.d_in,
@@ -126,7 +135,7 @@ export async function importActivationSet(options: ImportOptions): Promise<Activ
 
 const storedBytes = { float16: 2, float32: 4 } as const;
 
-function storedDtype(dtype: ActivationTensor["dtype"]): ActivationSetManifest["dtype"] {
+function storedDtype(dtype: ActivationTensor["dtype"]): ImportedManifest["dtype"] {
   return dtype === "F16" ? "float16" : "float32";
 }
 
@@ -213,15 +222,24 @@ async function hashOnly(source: ByteSource, from: number, to: number, wholeFile:
   }
 }
 
-/** An activation set open for reading; close it. */
+/** An activation set open for reading: the rows to train on. Close it. */
 export interface ActivationSet extends RowReader {
   readonly manifest: ActivationSetManifest;
+  /** Rows that are never trained on; null for a set that keeps none apart. */
+  readonly held_out: RowReader | null;
   close(): Promise<void>;
 }
 
 /** Opens a set and checks that manifest and data belong together in size. Throws `ActivationSetError`. */
 export async function openActivationSet(folder: string): Promise<ActivationSet> {
   const manifest = await readManifest(folder);
+  if (manifest.format_version === 1) return openImportedSet(folder, manifest);
+  const { training, held_out, close } = await openCapturedSet(folder, manifest);
+  const { n_rows, d_in } = training;
+  return { manifest, n_rows, d_in, held_out, read: (start, count) => training.read(start, count), close };
+}
+
+async function openImportedSet(folder: string, manifest: ImportedManifest): Promise<ActivationSet> {
   const { n_tokens, d_in, dtype, bytes } = manifest;
   const rowBytes = d_in * storedBytes[dtype];
   const source = await openSafetensors(path.join(folder, dataFile), `${folder}/${dataFile}`);
@@ -235,6 +253,7 @@ export async function openActivationSet(folder: string): Promise<ActivationSet> 
     manifest,
     n_rows: n_tokens,
     d_in,
+    held_out: null,
     async read(start, count) {
       if (start < 0 || count < 0 || start + count > n_tokens) {
         throw new RangeError(`Rows ${start} to ${start + count} are not all among the set's ${n_tokens}.`);

@@ -1,4 +1,4 @@
-import { rm, statfs } from "node:fs/promises";
+import { statfs } from "node:fs/promises";
 import { and, desc, eq, inArray, isNotNull, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { Executor } from "../../db/executor.ts";
@@ -6,10 +6,10 @@ import { activation_sets, captures, datasets, models, tokenizations, workers } f
 import { uuidv7 } from "../../db/uuid.ts";
 import { captureDtypes } from "../../db/vocabulary.ts";
 import { requireHookPoint } from "../../gpu/lm/hook-points.ts";
-import { setFolder } from "../activations/delete.ts";
 import { ConflictError, type Fault, InvalidInputError, NotFoundError } from "../errors.ts";
 import type { RunQueue } from "../queue.ts";
 import { modelFaults, repeatedHooks, tokenizationFaults, unknownHooks } from "../runs/check-live.ts";
+import { removeForgottenSets } from "./remove-sets.ts";
 import type { CaptureEstimateView } from "./views.ts";
 
 export const captureSubjectInput = z.object({
@@ -206,7 +206,7 @@ export async function cancelCapture(
     if (row === undefined) throw await notInState(tx, id, "waiting or under way");
     return forgetUnfinished(tx, id);
   });
-  await removeSets(home, unfinished);
+  await removeForgottenSets(db, home, unfinished);
   return { id };
 }
 
@@ -251,7 +251,7 @@ export async function deleteCapture(
     await tx.delete(captures).where(eq(captures.id, id));
     return sets;
   });
-  await removeSets(home, unfinished);
+  await removeForgottenSets(db, home, unfinished);
   return { id };
 }
 
@@ -267,11 +267,6 @@ async function forgetUnfinished(tx: Executor, captureId: string): Promise<string
     )
     .returning({ id: activation_sets.id });
   return gone.map((set) => set.id);
-}
-
-/** Folders of sets without rows; what cannot go now goes at the next start. */
-async function removeSets(home: string, ids: readonly string[]): Promise<void> {
-  for (const id of ids) await rm(setFolder(home, id), { recursive: true, force: true });
 }
 
 async function notInState(tx: Executor, id: string, wanted: string): Promise<Error> {

@@ -1,5 +1,6 @@
 import type { Executor } from "../../db/executor.ts";
 import type { WorkProgress } from "../../db/stored.ts";
+import type { CaptureProgress } from "../captures/capture.ts";
 import {
   type CapturedSet,
   type ClaimedCapture,
@@ -9,8 +10,9 @@ import {
   recordCaptureProgress,
   requeueCapture,
 } from "../captures/record.ts";
+import { removeForgottenSets } from "../captures/remove-sets.ts";
 import type { RunQueue } from "../queue.ts";
-import type { CaptureProgress, TrainingFailure } from "./messages.ts";
+import type { TrainingFailure } from "./messages.ts";
 import { describeCrash, forkTrainer, type Trainer } from "./trainer.ts";
 
 export interface CaptureSessionOptions {
@@ -26,6 +28,8 @@ export interface CaptureSessionOptions {
 
 /** A page shows progress this often, and a capture that was canceled ends this soon. */
 const reportMs = 500;
+/** Less than the silence after which a worker is taken for dead. */
+const silenceMs = 8_000;
 
 /** Does one capture in a forked process, from the claim until its row says how it went. */
 export async function captureOne(id: string, options: CaptureSessionOptions): Promise<void> {
@@ -61,11 +65,28 @@ export async function captureOne(id: string, options: CaptureSessionOptions): Pr
     // TypeScript does not see that the messages' handler has set them.
     const captured = done as { sets: CapturedSet[]; tokensPerSecond: number | null } | null;
     const failed = failure as TrainingFailure | null;
+    const mine = await concluded(captured, failed);
+    if (!mine) {
+      log(`Capture ${id} is not this worker's any more.`);
+      // What was written after it was canceled.
+      await removeForgottenSets(
+        db,
+        home,
+        sets.map((set) => set.id),
+      );
+    }
+  }
+
+  async function concluded(
+    captured: { sets: CapturedSet[]; tokensPerSecond: number | null } | null,
+    failed: TrainingFailure | null,
+  ): Promise<boolean> {
     if (captured !== null) {
       await recordCaptureProgress(db, claim!, workProgress(progress), true);
-      await recordCaptured(db, claim!, captured.sets, captured.tokensPerSecond);
-    } else if (shutdown.aborted) await requeueCapture(db, queue, claim!);
-    else await recordCaptureFailure(db, claim!, failed?.reason ?? describeCrash(ending));
+      return recordCaptured(db, claim!, captured.sets, captured.tokensPerSecond);
+    }
+    if (shutdown.aborted) return requeueCapture(db, queue, claim!);
+    return recordCaptureFailure(db, claim!, failed?.reason ?? describeCrash(ending));
   }
 }
 
@@ -81,6 +102,7 @@ async function report(
     over = true;
   });
   let first: number | null = null;
+  let heardAt = performance.now();
   while (!over) {
     let timer: NodeJS.Timeout | undefined;
     await Promise.race([ended, new Promise<void>((resolve) => (timer = setTimeout(resolve, reportMs)))]);
@@ -89,9 +111,11 @@ async function report(
     const now = progress();
     first ??= now?.tokens ?? null;
     const further = now !== null && first !== null && now.tokens > first;
-    // A write that fails is made good by the next; a row that is not ours is final.
-    const mine = await recordCaptureProgress(db, claim, workProgress(now), further).catch(() => true);
-    if (!mine) child.kill();
+    // A write that fails is made good by the next; a row that is not ours is final, and so is a silence after which
+    // another worker may have taken it.
+    const mine = await recordCaptureProgress(db, claim, workProgress(now), further).catch(() => null);
+    if (mine !== null) heardAt = performance.now();
+    if (mine === false || performance.now() - heardAt > silenceMs) child.kill();
   }
 }
 

@@ -2,6 +2,7 @@ import type { EvaluationSubject } from "../../db/stored.ts";
 import type { Capabilities } from "../../gpu/device/gpu.ts";
 import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { MemoryPlan, StepMetrics } from "../../gpu/sae/trainer.ts";
+import type { CaptureProgress } from "../captures/capture.ts";
 import type { CapturedSet } from "../captures/record.ts";
 import type { CaptureDtype, CaptureOptions } from "../captures/views.ts";
 import type { RecordedSae } from "../runs/record.ts";
@@ -77,13 +78,6 @@ export interface TrainingTask {
   subject: Omit<EvaluationSubject, "hook_name"> | null;
   /** Newest first, folders relative to `home`; the first whole one is resumed from. */
   checkpoints: { step: number; path: string; sha256: string }[];
-}
-
-export interface CaptureProgress {
-  tokens: number;
-  total_tokens: number;
-  /** Rate of the last seconds; null before there is one. */
-  tokens_per_second: number | null;
 }
 
 /**

@@ -1,8 +1,9 @@
 "use client";
 
 import { keepPreviousData, useInfiniteQuery, useMutation } from "@tanstack/react-query";
-import { Rows3, SearchX, Trash2, Upload } from "lucide-react";
+import { Rows3, ScanLine, SearchX, Trash2, Upload } from "lucide-react";
 import Link from "next/link";
+import { useSearchParams } from "next/navigation";
 import { useState } from "react";
 import type { ActivationSetView } from "../../server/activations/views.ts";
 import { LoadFailure } from "../_data/load-failure.tsx";
@@ -18,6 +19,8 @@ import { RelativeTime } from "../_ui/relative-time.tsx";
 import { SearchBox } from "../_ui/search-box.tsx";
 import { SkeletonRows } from "../_ui/skeleton.tsx";
 import { useToasts } from "../_ui/toasts.tsx";
+import { CaptureDialog } from "./capture-dialog.tsx";
+import { CaptureList } from "./capture-list.tsx";
 import { ImportDialog } from "./import-dialog.tsx";
 
 const importingRefreshMs = 700;
@@ -70,9 +73,12 @@ function SetRow({ set, onDelete }: { set: ActivationSetView; onDelete: () => voi
         </p>
       ) : null}
       {set.status === "ready" ? (
-        <dl className="mt-2.5 grid grid-cols-2 gap-x-6 gap-y-2 sm:grid-cols-3 lg:grid-cols-[1.4fr_0.7fr_0.9fr_0.9fr_0.6fr_0.6fr_1.3fr]">
+        <dl className="mt-2.5 grid grid-cols-2 gap-x-6 gap-y-2 sm:grid-cols-3 lg:grid-cols-[1.4fr_0.8fr_0.6fr_0.8fr_0.9fr_0.5fr_0.6fr_1.3fr]">
           <Value name="Tokens × d_in">
             {formatCount(set.n_tokens ?? 0)} × {formatCount(set.d_in ?? 0)}
+          </Value>
+          <Value name="Held out">
+            {set.held_out_tokens === null ? noValue : formatCount(set.held_out_tokens)}
           </Value>
           <Value name="Type">{set.source_dtype ?? noValue}</Value>
           <Value name="Mean norm">{formatMetric(set.mean_norm)}</Value>
@@ -115,16 +121,33 @@ function useSets(text: string) {
   );
 }
 
-/** The imported sets: what they are, and what can be done with them. */
+/** What another page asks to be captured: `?capture=1`, with `model`, `tokenization` and `hook` where they are known. */
+function useAsked() {
+  const params = useSearchParams();
+  return {
+    open: params.has("capture"),
+    given: {
+      model_id: params.get("model"),
+      tokenization_id: params.get("tokenization"),
+      ...(params.has("hook") ? { hooks: params.getAll("hook") } : {}),
+    },
+  };
+}
+
+/** The captures, and the sets that they and imports left: what they are, and what can be done with them. */
 export function SetList() {
   const trpc = useTRPC();
   const { succeed } = useToasts();
+  const asked = useAsked();
   const [text, setText] = useState("");
   const [importing, setImporting] = useState(false);
+  const [capturing, setCapturing] = useState(asked.open);
   const [doomed, setDoomed] = useState<ActivationSetView | null>(null);
   const sets = useSets(text);
-  const items = sets.data?.pages.flatMap((page) => page.items) ?? [];
-  const total = sets.data?.pages[0]?.total ?? 0;
+  const found = sets.data?.pages.flatMap((page) => page.items) ?? [];
+  // A set that is still being captured, or whose capture failed, is shown with its capture.
+  const items = found.filter((set) => set.status === "ready" || set.capture_id === null);
+  const total = (sets.data?.pages[0]?.total ?? 0) - (found.length - items.length);
   const remove = useMutation(
     trpc.activationSets.delete.mutationOptions({
       onSuccess: async () => {
@@ -134,16 +157,23 @@ export function SetList() {
       },
     }),
   );
-  const importButton = (
-    <Button look="primary" onClick={() => setImporting(true)}>
-      <Upload aria-hidden size={14} />
-      Import activations
-    </Button>
+  const buttons = (
+    <>
+      <Button onClick={() => setImporting(true)}>
+        <Upload aria-hidden size={14} />
+        Import activations
+      </Button>
+      <Button look="primary" onClick={() => setCapturing(true)}>
+        <ScanLine aria-hidden size={14} />
+        Capture activations
+      </Button>
+    </>
   );
+  const some = found.length > 0 || text !== "";
   return (
     <>
-      <PageHeader title="Activations" actions={items.length > 0 || text ? importButton : null} />
-      {items.length > 0 || text ? (
+      <PageHeader title="Activations" actions={some ? buttons : null} />
+      {some ? (
         <SearchBox
           label="Search activation sets"
           value={text}
@@ -151,6 +181,7 @@ export function SetList() {
           className="mb-3 w-full sm:w-64"
         />
       ) : null}
+      <CaptureList text={text} />
       {sets.isError && items.length === 0 ? (
         <LoadFailure what="The activation sets" error={sets.error} onRetry={() => void sets.refetch()} />
       ) : (
@@ -177,11 +208,12 @@ export function SetList() {
           ) : (
             <EmptyState
               icon={<Rows3 aria-hidden size={22} />}
-              title="No activation sets yet"
-              action={importButton}
+              title={found.length > 0 ? "No finished activation sets yet" : "No activation sets yet"}
+              action={found.length > 0 ? null : buttons}
             >
-              A set holds one hook point's activations over many tokens. Import a safetensors file with a
-              tensor <code className="num">activations [n_tokens, d_in]</code>, then train on it.
+              A set holds one hook point's activations over many tokens. Capture them from a language model,
+              or import a safetensors file with a tensor{" "}
+              <code className="num">activations [n_tokens, d_in]</code>; then train on it.
             </EmptyState>
           )}
         </div>
@@ -199,6 +231,12 @@ export function SetList() {
         </div>
       ) : null}
       <ImportDialog open={importing} onOpenChange={setImporting} onImported={() => void sets.refetch()} />
+      <CaptureDialog
+        open={capturing}
+        onOpenChange={setCapturing}
+        given={asked.given}
+        onBegun={() => succeed("Capture begun", "It shows its progress above the sets.")}
+      />
       <ConfirmDialog
         open={doomed !== null}
         onOpenChange={(open) => !open && setDoomed(null)}
@@ -208,8 +246,10 @@ export function SetList() {
         error={remove.error?.message ?? null}
         onConfirm={() => doomed && remove.mutate({ id: doomed.id })}
       >
-        Its {formatBytes(doomed?.bytes ?? 0)} of stored activations go with it. The file it was imported from
-        stays.
+        Its {formatBytes(doomed?.bytes ?? 0)} of stored activations go with it.{" "}
+        {doomed?.model_id
+          ? "They can be captured again from the same model and tokens."
+          : "The file it was imported from stays."}
       </ConfirmDialog>
     </>
   );

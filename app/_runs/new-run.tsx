@@ -2,7 +2,7 @@
 
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useRouter, useSearchParams } from "next/navigation";
-import { type FormEvent, useEffect, useMemo, useRef, useState } from "react";
+import { type FormEvent, useMemo, useRef, useState } from "react";
 import { syntheticConfigSchema } from "../../gpu/data/synthetic.ts";
 import {
   type Architecture,
@@ -13,6 +13,9 @@ import {
 } from "../../gpu/sae/architecture.ts";
 import { architectureDescriptions } from "../../gpu/sae/config.ts";
 import type { CreateRunInput } from "../../server/runs/check.ts";
+import { hooksFor } from "../_activations/hook-choice.ts";
+import { useModelAndTokens } from "../_activations/use-model-and-tokens.ts";
+import { useSettled } from "../_activations/use-settled.ts";
 import { useTRPC } from "../_data/trpc.ts";
 import { Button } from "../_ui/button.tsx";
 import { Segmented, SelectBox } from "../_ui/choice.tsx";
@@ -30,8 +33,10 @@ import {
   activationSetDefaults,
   checkpointDefaults,
   generatedWidth,
+  liveDefaults,
   syntheticDefaults,
 } from "./source-defaults.ts";
+import { SourceLive, trainedTokens } from "./source-live.tsx";
 import { type ChosenSets, keptSets, placesFor, SourceSets } from "./source-sets.tsx";
 
 const generatorFields = optionFields(syntheticConfigSchema);
@@ -42,16 +47,6 @@ type SourceKind = CreateRunInput["source"]["kind"];
 
 function asNumber(value: unknown, otherwise: number): number {
   return typeof value === "number" && Number.isFinite(value) && value > 0 ? value : otherwise;
-}
-
-/** The value once it has rested for a moment. */
-function useSettled<T>(value: T, ms: number): T {
-  const [settled, setSettled] = useState(value);
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(value), ms);
-    return () => clearTimeout(timer);
-  }, [value, ms]);
-  return settled;
 }
 
 /** Faults below a path, by the option they are at: those of an entry of a list are the list's. */
@@ -71,14 +66,21 @@ function faultsBelow(
 function suggestedName(
   kind: SourceKind,
   sets: ChosenSets,
+  live: { model: string | undefined; hooks: readonly (string | null)[] },
   config: Readonly<Record<string, OptionValue | undefined>>,
   architecture: Architecture,
 ): string {
-  const names = sets.flatMap((set) => (set ? [set.name] : []));
+  const names =
+    kind === "live"
+      ? live.hooks.flatMap((hook) => (hook ? [hook] : []))
+      : sets.flatMap((set) => (set ? [set.name] : []));
+  const joined = names.join(isTranscoder(architecture) ? " → " : " + ");
   const from =
     kind === "synthetic"
       ? "Synthetic"
-      : names.join(isTranscoder(architecture) ? " → " : " + ") || "Activations";
+      : kind === "live"
+        ? [live.model ?? "Language model", joined].filter(Boolean).join(" ")
+        : joined || "Activations";
   const size = typeof config.d_sae === "number" ? ` ${config.d_sae}` : "";
   const few =
     typeof config.k === "number"
@@ -113,6 +115,25 @@ function typedOf(values: object): Typed {
   );
 }
 
+/** What keeps a run on stored activations from being judged, as the next step; null: nothing. */
+function missingSets(missing: number): string | null {
+  if (missing === 0) return null;
+  return missing === 1
+    ? "Choose, capture or import an activation set first."
+    : `Choose, capture or import ${missing} activation sets first.`;
+}
+
+/** The same of a run beside a language model. */
+function missingOfLive(
+  { loading, model, tokenization }: ReturnType<typeof useModelAndTokens>,
+  hooks: readonly (string | null)[],
+): string | null {
+  if (loading) return "Looking for models and tokens…";
+  if (model === null) return "Import a language model first.";
+  if (tokenization === null) return "Tokenize a dataset for this model first.";
+  return hooks.includes(null) ? "Choose the hook points first." : null;
+}
+
 /** The form that makes a run: checked by the server as it is filled in. */
 export function NewRun() {
   const params = useSearchParams();
@@ -124,8 +145,19 @@ export function NewRun() {
 
   const [name, setName] = useState<string | null>(null);
   const [description, setDescription] = useState("");
-  const [kind, setKind] = useState<SourceKind>(params.has("set") ? "activation_set" : "synthetic");
+  const [kind, setKind] = useState<SourceKind>(
+    params.has("set")
+      ? "activation_set"
+      : params.has("model") || params.has("tokenization")
+        ? "live"
+        : "synthetic",
+  );
   const [chosen, setChosen] = useState<ChosenSets>([null]);
+  const [pickedHooks, setPickedHooks] = useState<readonly (string | null)[]>(() =>
+    params.has("hook") ? params.getAll("hook") : [null],
+  );
+  /** Sets that are being captured in place of training live. */
+  const [captured, setCaptured] = useState<readonly string[] | null>(null);
   const [generatorTyped, setGeneratorTyped] = useState<Typed>({});
   const [configTyped, setConfigTyped] = useState<Typed>({});
 
@@ -138,49 +170,67 @@ export function NewRun() {
     if (template.run_source.kind === "synthetic") setGeneratorTyped(typedOf(template.run_source.synthetic));
     else if (template.run_source.kind === "activation_set")
       setChosen(template.run_source.activation_set_ids.map(() => null));
+    else setPickedHooks(template.run_source.hooks);
     setDescription(template.description);
   }
   const wantedSet = params.get("set");
   const wantedSets = useMemo(
     () =>
-      wantedSet
+      captured ??
+      (wantedSet
         ? [wantedSet]
         : template?.run_source.kind === "activation_set"
           ? template.run_source.activation_set_ids
-          : [],
-    [wantedSet, template],
+          : []),
+    [captured, wantedSet, template],
   );
 
   const choice = standingChoice(configTyped);
   const { architecture } = choice;
-  const onlyStored = !isBase(architecture);
-  const sourceKind: SourceKind = onlyStored ? "activation_set" : kind;
+  const several = !isBase(architecture);
+  const sourceKind: SourceKind = several && kind === "synthetic" ? "activation_set" : kind;
   const sets = useMemo(() => placesFor(architecture, chosen), [architecture, chosen]);
+  const like = template?.run_source.kind === "live" ? template.run_source : null;
+  const subject = useModelAndTokens(
+    {
+      model_id: params.get("model") ?? like?.model_id,
+      tokenization_id: params.get("tokenization") ?? like?.tokenization_id,
+    },
+    sourceKind === "live",
+  );
+  const { model, tokenization, points } = subject;
+  const hooks = useMemo(
+    () => hooksFor(architecture, pickedHooks, points),
+    [architecture, pickedHooks, points],
+  );
   const generator = useMemo(() => optionValues(generatorFields, generatorTyped, {}), [generatorTyped]);
 
   const config = useMemo(() => {
-    const [first, second] = sets;
+    const live = sourceKind === "live";
+    const widths = live
+      ? hooks.map((hook) => points.find(({ name }) => name === hook)?.width)
+      : sets.map((set) => set?.d_in ?? undefined);
+    const [d_in, d_out] = widths;
+    const n_tokens = live ? tokenization && trainedTokens(tokenization) : sets[0]?.n_tokens;
+    const defaultsFor = live ? liveDefaults : activationSetDefaults;
     const bySource: FormDefaults =
       sourceKind === "synthetic"
         ? syntheticDefaults(generator, baseOf(standingChoice(configTyped)))
-        : first?.n_tokens && first.d_in
-          ? activationSetDefaults({ n_tokens: first.n_tokens, d_in: first.d_in })
+        : n_tokens && d_in
+          ? defaultsFor({ n_tokens, d_in })
           : {};
     const given: GivenBySource =
       sourceKind === "synthetic"
         ? { d_in: generatedWidth(generator) }
-        : {
-            d_in: first?.d_in ?? undefined,
-            d_out: second?.d_in ?? undefined,
-            n_hook_points: sets.length,
-          };
+        : { d_in, d_out, n_hook_points: widths.length };
     const { values } = typedConfig(configTyped, bySource, given);
     const steps = Math.floor(
       asNumber(values.training_tokens, 0) / asNumber(values.train_batch_size_tokens, 1),
     );
     return typedConfig(configTyped, { ...bySource, ...checkpointDefaults(steps) }, given);
-  }, [sourceKind, sets, generator, configTyped]);
-  const shownName = name ?? suggestedName(sourceKind, sets, config.sent, architecture);
+  }, [sourceKind, sets, hooks, points, tokenization, generator, configTyped]);
+  const shownName =
+    name ?? suggestedName(sourceKind, sets, { model: model?.name, hooks }, config.sent, architecture);
 
   // What is typed may be anything; saying what is wrong with it is the server's part.
   const input = useMemo(
@@ -191,14 +241,26 @@ export function NewRun() {
         source:
           sourceKind === "synthetic"
             ? { kind: sourceKind, synthetic: generator }
-            : { kind: sourceKind, activation_set_ids: sets.map((set) => set?.id ?? "") },
+            : sourceKind === "live"
+              ? {
+                  kind: sourceKind,
+                  model_id: model?.id ?? "",
+                  tokenization_id: tokenization?.id ?? "",
+                  hooks: hooks.map((hook) => hook ?? ""),
+                }
+              : { kind: sourceKind, activation_set_ids: sets.map((set) => set?.id ?? "") },
         config: config.sent,
       }) as unknown as CreateRunInput,
-    [shownName, description, sourceKind, generator, sets, config],
+    [shownName, description, sourceKind, generator, model?.id, tokenization?.id, hooks, sets, config],
   );
-  const missingSets = sourceKind === "activation_set" ? sets.filter((set) => set === null).length : 0;
-  const incomplete = missingSets > 0;
-  // While no set is chosen there is nothing to judge yet, nor in what was there a moment before one was.
+  const missing =
+    sourceKind === "live"
+      ? missingOfLive(subject, hooks)
+      : sourceKind === "activation_set"
+        ? missingSets(sets.filter((set) => set === null).length)
+        : null;
+  const incomplete = missing !== null;
+  // While the source is not chosen there is nothing to judge yet, nor in what was there a moment before it was.
   const settled = useSettled(incomplete ? null : input, checkAfterMs);
   const check = useQuery(
     trpc.runs.check.queryOptions(settled ?? input, {
@@ -213,6 +275,8 @@ export function NewRun() {
   const configFaults = useMemo(() => faultsBelow(faults, "config."), [faults]);
   const generatorFaults = useMemo(() => faultsBelow(faults, "source.synthetic."), [faults]);
   const setFaults = useMemo(() => faultsBelow(faults, "source.activation_set_ids"), [faults]);
+  const liveFaults = useMemo(() => faultsBelow(faults, "source."), [faults]);
+  const hookFaults = useMemo(() => faultsBelow(faults, "source.hooks"), [faults]);
 
   const create = useMutation(
     trpc.runs.create.mutationOptions({
@@ -271,9 +335,12 @@ export function NewRun() {
               onChoose={(next) => {
                 setConfigTyped(switched(configTyped, { architecture: next }));
                 setChosen(keptSets(next, chosen));
+                // What an SAE reads is not what a transcoder does; a crosscoder goes on from it.
+                if (next !== "crosscoder" && isTranscoder(next) !== isTranscoder(architecture))
+                  setPickedHooks([null]);
               }}
             />
-            {onlyStored ? (
+            {several ? (
               <FieldFrame
                 id="base-architecture"
                 label="Activation"
@@ -309,17 +376,18 @@ export function NewRun() {
                 label="Source"
                 value={sourceKind}
                 choices={[
+                  { value: "live", label: "Language model" },
+                  { value: "activation_set", label: sets.length > 1 ? "Activation sets" : "Activation set" },
                   {
                     value: "synthetic",
                     label: "Synthetic",
-                    ...(onlyStored
+                    ...(several
                       ? {
                           disabled:
                             "Synthetic activations have one hook point, and this architecture needs more.",
                         }
                       : {}),
                   },
-                  { value: "activation_set", label: sets.length > 1 ? "Activation sets" : "Activation set" },
                 ]}
                 onChange={setKind}
               />
@@ -334,9 +402,24 @@ export function NewRun() {
                 faults={generatorFaults}
                 onChange={setGeneratorTyped}
               />
+            ) : sourceKind === "live" ? (
+              <SourceLive
+                architecture={architecture}
+                choice={subject}
+                hooks={hooks}
+                trainingTokens={asNumber(config.values.training_tokens, 0)}
+                faults={liveFaults}
+                hookFaults={hookFaults}
+                onChoose={setPickedHooks}
+                onCaptured={({ activation_set_ids }) => {
+                  setCaptured(activation_set_ids);
+                  setChosen(activation_set_ids.map(() => null));
+                  setKind("activation_set");
+                }}
+              />
             ) : (
               <SourceSets
-                key={templateUsed}
+                key={captured?.join() ?? templateUsed}
                 architecture={architecture}
                 chosen={sets}
                 wanted={wantedSets}
@@ -372,7 +455,7 @@ export function NewRun() {
           stale={stale}
           error={check.error}
           batchSize={asNumber(config.values.train_batch_size_tokens, 0)}
-          missingSets={missingSets}
+          missing={missing}
           starting={create.isPending || create.isSuccess}
         />
       </div>

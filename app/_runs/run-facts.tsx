@@ -15,7 +15,7 @@ import { ScrollBox } from "../_ui/scroll-area.tsx";
 import { automaticValue } from "./automatic-values.ts";
 import { optionExplanation } from "./option-input.tsx";
 import { grouped, type OptionField, optionFields } from "./schema-fields.ts";
-import { placeNames } from "./source-sets.tsx";
+import { SourceFacts } from "./source-facts.tsx";
 
 const configFields = optionFields(trainingConfigOptions);
 const generatorFields = optionFields(syntheticConfigSchema);
@@ -66,6 +66,12 @@ function Options({ fields, values }: { fields: readonly OptionField[]; values: o
   ));
 }
 
+const sourceTitles: Record<RunDetail["source"]["kind"], string> = {
+  synthetic: "Synthetic source",
+  activation_set: "Source",
+  live: "Source, live",
+};
+
 /** Everything the run was told, by group; of its options those that have an effect. */
 export function Configuration({ run }: { run: RunDetail }) {
   const { run_source: source, config } = run;
@@ -75,26 +81,13 @@ export function Configuration({ run }: { run: RunDetail }) {
       <div className="gap-8 sm:columns-2">
         <Options fields={applying} values={config} />
       </div>
-      <h3 className="mt-5 mb-3 border-t border-line pt-4 font-medium">
-        {source.kind === "synthetic" ? "Synthetic source" : "Source"}
-      </h3>
+      <h3 className="mt-5 mb-3 border-t border-line pt-4 font-medium">{sourceTitles[source.kind]}</h3>
       {source.kind === "synthetic" ? (
         <div className="gap-8 sm:columns-2">
           <Options fields={generatorFields} values={source.synthetic} />
         </div>
       ) : (
-        <dl className="gap-8 sm:columns-2">
-          {run.source.activation_sets.map(({ id, name, hook_name, d_in }, place, { length }) => (
-            <Fact key={id} name={placeNames(run.architecture, length)[place] ?? "Activation set"}>
-              {name}
-              <span className="num block text-xs text-ink-3">
-                {hook_name}, {formatCount(d_in)}
-              </span>
-            </Fact>
-          ))}
-          <Fact name="Model">{run.model_name ?? noValue}</Fact>
-          <Fact name="Dataset">{run.dataset_name ?? noValue}</Fact>
-        </dl>
+        <SourceFacts run={run} />
       )}
     </Panel>
   );

@@ -36,7 +36,7 @@ export function RunPreview({
   stale,
   error,
   batchSize,
-  missingSets,
+  missing,
   starting,
 }: {
   check: RunCheck | null;
@@ -44,11 +44,11 @@ export function RunPreview({
   stale: boolean;
   error: { message: string } | null;
   batchSize: number;
-  /** Activation sets that are still to be chosen. */
-  missingSets: number;
+  /** What is still to be done before there is something to check, in a sentence. */
+  missing: string | null;
   starting: boolean;
 }) {
-  const incomplete = missingSets > 0;
+  const incomplete = missing !== null;
   const faults = check?.faults ?? [];
   const steps = check?.total_steps ?? 0;
   return (
@@ -65,13 +65,7 @@ export function RunPreview({
       >
         {starting ? "Starting…" : "Start the run"}
       </Button>
-      {incomplete ? (
-        <p className="mt-2 text-xs text-ink-3">
-          {missingSets === 1
-            ? "Choose or import an activation set first."
-            : `Choose or import ${missingSets} activation sets first.`}
-        </p>
-      ) : null}
+      {incomplete ? <p className="mt-2 text-xs text-ink-3">{missing}</p> : null}
       <dl className={classNames("mt-3 transition-opacity duration-150", stale && check && "opacity-60")}>
         <Fact name="Steps">
           <span className="num">{steps > 0 ? formatCount(steps) : noValue}</span>

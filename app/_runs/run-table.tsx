@@ -63,7 +63,7 @@ function Row({ run }: { run: RunSummary }) {
         <span className="block truncate text-xs text-ink-3">
           <span className="lg:hidden">{architectureDescriptions[run.architecture].label} · </span>
           {run.source.name}
-          {run.source.kind === "activation_set" ? ` · ${run.hook_name}` : ""}
+          {run.source.kind === "synthetic" ? "" : ` · ${run.hook_name}`}
         </span>
         <div className="mt-2 sm:hidden">
           <Progress run={run} />

@@ -8,8 +8,9 @@ import { Fact } from "../_ui/panel.tsx";
 import { FieldFrame } from "../_ui/text-field.tsx";
 
 function detail(set: ActivationSetView): string {
-  if (set.status === "importing") return `importing, ${Math.round(set.progress * 100)} %`;
-  if (set.status === "failed") return "import failed";
+  const [doing, done] = set.capture_id === null ? ["importing", "import"] : ["capturing", "capture"];
+  if (set.status === "importing") return `${doing}, ${Math.round(set.progress * 100)} %`;
+  if (set.status === "failed") return `${done} failed`;
   return `${formatCompact(set.n_tokens ?? 0)} × ${formatCount(set.d_in ?? 0)} · ${set.hook_name}`;
 }
 
@@ -70,9 +71,16 @@ export function SetTable({
         <Fact name="Hook point">
           <span className="num">{first.hook_name}</span>
         </Fact>
-        <Fact name="Mean norm">
-          <span className="num">{formatMetric(first.mean_norm)}</span>
-        </Fact>
+        {first.held_out_tokens === null ? (
+          <Fact name="Mean norm">
+            <span className="num">{formatMetric(first.mean_norm)}</span>
+          </Fact>
+        ) : (
+          <Fact name="Held out">
+            <span className="num">{formatCount(first.held_out_tokens)}</span>
+            <span className="text-xs text-ink-3"> tokens</span>
+          </Fact>
+        )}
         <Fact name="Size">
           <span className="num">
             {formatBytes(first.bytes ?? 0)} {first.source_dtype}

@@ -29,6 +29,20 @@ export function activationSetDefaults({ n_tokens, d_in }: { n_tokens: number; d_
   };
 }
 
+/** Tokens from which on one pass over them is enough. */
+const plenty = 10_000_000;
+
+/**
+ * Defaults for training beside a model that has so many tokens of text to train on. A pass over them costs a pass of the
+ * model, so many tokens are gone through once, and few only until there were `plenty`.
+ */
+export function liveDefaults({ n_tokens, d_in }: { n_tokens: number; d_in: number }): Defaults {
+  return {
+    ...activationSetDefaults({ n_tokens, d_in }),
+    training_tokens: n_tokens >= plenty ? n_tokens : Math.min(4 * n_tokens, plenty),
+  };
+}
+
 /** Features that fire on a token, in the mean; rates as in the generator. */
 function meanFiring(config: SyntheticConfig): number {
   const { n_features: n, firing_probability: max, firing_probability_min: min, zipf_exponent: a } = config;

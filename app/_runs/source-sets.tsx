@@ -2,32 +2,24 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { Plus, Trash2, Upload } from "lucide-react";
+import Link from "next/link";
 import { useEffect, useState } from "react";
 import { type Architecture, isTranscoder } from "../../gpu/sae/architecture.ts";
 import type { ActivationSetView } from "../../server/activations/views.ts";
 import { ImportDialog } from "../_activations/import-dialog.tsx";
 import { LoadFailure } from "../_data/load-failure.tsx";
 import { useTRPC } from "../_data/trpc.ts";
-import { Button, IconButton } from "../_ui/button.tsx";
+import { Button, buttonClass, IconButton } from "../_ui/button.tsx";
 import { EmptyState } from "../_ui/panel.tsx";
 import { ProgressBar } from "../_ui/progress-bar.tsx";
 import { Skeleton } from "../_ui/skeleton.tsx";
+import { mostPlaces, placeNames } from "./places.ts";
 import { SetPicker, SetTable } from "./set-picker.tsx";
 
 /** Chosen sets by place; null where none is chosen yet. */
 export type ChosenSets = readonly (ActivationSetView | null)[];
 
 const importingRefreshMs = 700;
-/** As many as a crosscoder may have. */
-const mostSets = 64;
-
-/** What the places of an architecture's sets are called. */
-export function placeNames(architecture: Architecture, places: number): string[] {
-  if (isTranscoder(architecture)) return ["Input", "Target"];
-  if (architecture === "crosscoder") return Array.from({ length: places }, (_, at) => `Hook point ${at + 1}`);
-  return ["Activation set"];
-}
-
 /** As many places as an architecture needs, with what is chosen kept. */
 export function placesFor(architecture: Architecture, chosen: ChosenSets): ChosenSets {
   const wanted =
@@ -155,19 +147,25 @@ export function SourceSets({
         <EmptyState
           title="No activation sets yet"
           action={
-            <Button look="primary" onClick={() => setImportingFor(0)}>
-              <Upload aria-hidden size={14} />
-              Import activations
-            </Button>
+            <>
+              <Button look="primary" onClick={() => setImportingFor(0)}>
+                <Upload aria-hidden size={14} />
+                Import activations
+              </Button>
+              <Link href="/activations?capture=1" className={buttonClass("plain")}>
+                Capture activations
+              </Link>
+            </>
           }
         >
-          A set is a safetensors file with a tensor <code className="num">activations [n_tokens, d_in]</code>.
+          A set is captured from a language model, or is a safetensors file with a tensor{" "}
+          <code className="num">activations [n_tokens, d_in]</code>.
         </EmptyState>
         {dialog}
       </>
     );
   }
-  const names = placeNames(architecture, chosen.length);
+  const names = placeNames(architecture, chosen.length, "Activation set");
   const underWay = items.filter(
     ({ id, status }) => status === "importing" && [...awaited.values()].includes(id),
   );
@@ -210,7 +208,7 @@ export function SourceSets({
             ) : null}
           </div>
         ))}
-        {architecture === "crosscoder" && chosen.length < mostSets ? (
+        {architecture === "crosscoder" && chosen.length < mostPlaces ? (
           <div>
             <Button size="small" onClick={() => onChoose([...chosen, null])}>
               <Plus aria-hidden size={13} />
@@ -222,8 +220,14 @@ export function SourceSets({
       </div>
       {underWay.map((set) => (
         <div key={set.id} className="mt-4">
-          <p className="mb-1.5 text-xs text-ink-2">Importing {set.name}</p>
-          <ProgressBar label={`Import of ${set.name}`} value={set.progress} max={1} />
+          <p className="mb-1.5 text-xs text-ink-2">
+            {set.capture_id === null ? "Importing" : "Capturing"} {set.name}
+          </p>
+          <ProgressBar
+            label={`${set.capture_id === null ? "Import" : "Capture"} of ${set.name}`}
+            value={set.progress}
+            max={1}
+          />
         </div>
       ))}
       <SetTable names={names} sets={chosen} />

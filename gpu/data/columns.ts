@@ -1,62 +1,112 @@
 import { bufferUsage } from "../device/constants.ts";
-import { encodeDispatches } from "../device/dispatch.ts";
+import { type Dispatch, encodeDispatches } from "../device/dispatch.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { type CopyRows, copyRowsUniformBytes, planCopyRows } from "../kernels/copy-rows.ts";
+import { packRowRange, planCopyRows, rowRangeBytes } from "../kernels/copy-rows.ts";
+import { UniformArena, uniformSlotBytes } from "../kernels/uniforms.ts";
 import type { BatchStream, OpenSource } from "./source.ts";
 
-const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = bufferUsage;
-
-/** Columns of a source's rows: the first, and how many. */
+/** Columns of a source's rows, as those of one hook point of several that lie side by side. */
 export type ColumnRange = readonly [first: number, width: number];
 
-/** Some columns of an open source whose whole batches lie in a buffer of the caller, who closes both. */
-export class SourceColumns implements OpenSource {
-  /** f32 [rows, width]: these columns of the batch, once `encodeCopy` has run. */
+export function takesAll([first, width]: ColumnRange, d_in: number): boolean {
+  return first === 0 && width === d_in;
+}
+
+/** Some columns of a batch, made into a batch of their own. */
+export class ColumnSplit {
+  readonly columns: ColumnRange;
+  /** f32 [rows, width], written. */
+  readonly target: GPUBuffer;
+  /** The whole batch, f32 [rows, d_in]. */
   readonly raw: GPUBuffer;
   readonly #gpu: Gpu;
-  readonly #source: OpenSource;
-  readonly #whole: GPUBuffer;
-  readonly #uniform: GPUBuffer;
-  #copy!: CopyRows;
+  readonly #buffers: readonly GPUBuffer[];
+  readonly #range: GPUBuffer;
+  readonly #copy: Dispatch;
+  #closed = false;
 
-  private constructor(gpu: Gpu, source: OpenSource, whole: GPUBuffer, bytes: number) {
+  private constructor(
+    gpu: Gpu,
+    columns: ColumnRange,
+    raw: GPUBuffer,
+    [target, range, uniforms]: readonly [GPUBuffer, GPUBuffer, GPUBuffer],
+    copy: Dispatch,
+  ) {
+    this.columns = columns;
+    this.target = target;
+    this.raw = raw;
     this.#gpu = gpu;
-    this.#source = source;
-    this.#whole = whole;
-    this.raw = gpu.ledger.allocate("raw columns", bytes, STORAGE | COPY_SRC | COPY_DST);
-    this.#uniform = gpu.ledger.allocate("columns", copyRowsUniformBytes, UNIFORM | COPY_DST);
+    this.#buffers = [target, range, uniforms];
+    this.#range = range;
+    this.#copy = copy;
   }
 
-  /** @param whole f32 [rows, pitch]. */
+  /** @throws the ledger's errors; nothing stays allocated then. */
   static async open(
     gpu: Gpu,
-    source: OpenSource,
-    { whole, rows, pitch }: { whole: GPUBuffer; rows: number; pitch: number },
-    [first, width]: ColumnRange,
-  ): Promise<SourceColumns> {
-    const columns = new SourceColumns(gpu, source, whole, 4 * rows * width);
-    columns.#copy = await planCopyRows(
-      gpu,
-      "columns",
-      { rows, width, x_pitch: pitch, x_first: first, y_pitch: width },
-      { uniform: columns.#uniform, x: whole, y: columns.raw, index: null },
-    );
-    columns.#copy.set(rows, 0);
-    return columns;
+    { raw, rows, d_in }: { raw: GPUBuffer; rows: number; d_in: number },
+    columns: ColumnRange,
+  ): Promise<ColumnSplit> {
+    const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = bufferUsage;
+    const [column, width] = columns;
+    const taken: GPUBuffer[] = [];
+    const allocate = (name: string, bytes: number, usage: number) => {
+      const buffer = gpu.ledger.allocate(`columns/${name}`, bytes, usage);
+      taken.push(buffer);
+      return buffer;
+    };
+    try {
+      const target = allocate("raw", 4 * rows * width, STORAGE | COPY_SRC | COPY_DST);
+      const range = allocate("range", rowRangeBytes, UNIFORM | COPY_DST);
+      const uniforms = allocate("uniforms", uniformSlotBytes, UNIFORM | COPY_DST);
+      const copy = await planCopyRows(
+        { gpu, uniforms: new UniformArena(gpu, uniforms), range },
+        {
+          label: "columns",
+          rows,
+          width,
+          from: { buffer: raw, pitch: d_in, column, groups: { size: d_in, pitch: d_in } },
+          to: { buffer: target, pitch: width },
+          list: null,
+          counters: null,
+        },
+      );
+      return new ColumnSplit(gpu, columns, raw, [target, range, uniforms], copy);
+    } catch (refused) {
+      for (const buffer of taken) gpu.ledger.free(buffer);
+      throw refused;
+    }
   }
 
-  /** Takes the columns out of the batch that lies in the whole buffer. */
-  encodeCopy(encoder: GPUCommandEncoder): void {
+  /** Encodes what copies the columns of the batch's first rows. */
+  encode(encoder: GPUCommandEncoder, rows: number): void {
+    this.#gpu.device.queue.writeBuffer(this.#range, 0, packRowRange({ count: rows }));
     const pass = encoder.beginComputePass({ label: "columns" });
-    encodeDispatches(pass, [this.#copy.dispatch]);
+    encodeDispatches(pass, [this.#copy]);
     pass.end();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const buffer of this.#buffers) this.#gpu.ledger.free(buffer);
+  }
+}
+
+/** An open source of whom only some columns are seen. Batches go to the split's own buffer, whole ones to its raw one. */
+export class ColumnsOfSource implements OpenSource {
+  readonly #source: OpenSource;
+  readonly #split: ColumnSplit;
+
+  constructor(source: OpenSource, split: ColumnSplit) {
+    this.#source = source;
+    this.#split = split;
   }
 
   ready(stream: BatchStream, batch: number, rows: number): Promise<void> {
     return this.#source.ready(stream, batch, rows);
   }
 
-  /** @param target The raw buffer of these columns. */
   encodeBatch(
     encoder: GPUCommandEncoder,
     target: GPUBuffer,
@@ -64,13 +114,13 @@ export class SourceColumns implements OpenSource {
     batch: number,
     rows: number,
   ): void {
-    if (target !== this.raw) throw new Error("Columns are taken into their own buffer alone.");
-    this.#source.encodeBatch(encoder, this.#whole, stream, batch, rows);
-    this.encodeCopy(encoder);
+    if (target !== this.#split.target) throw new Error("A batch of columns goes to the buffer they have.");
+    this.#source.encodeBatch(encoder, this.#split.raw, stream, batch, rows);
+    this.#split.encode(encoder, rows);
   }
 
+  /** The source is closed by whoever opened it. */
   close(): void {
-    this.#gpu.ledger.free(this.raw);
-    this.#gpu.ledger.free(this.#uniform);
+    // Nothing of its own.
   }
 }

@@ -1,119 +1,130 @@
 import { permutation } from "./shuffle.ts";
-import type { BatchStream } from "./source.ts";
 
-/** Rows that a batch takes from one window, in order. */
-export interface WindowRows {
-  window: LiveWindow;
-  /** Numbers of the rows within the window. */
-  rows: Uint32Array<ArrayBuffer>;
-}
-
-/** Sequences whose rows lie in the buffer together. */
-export interface LiveWindow {
-  /** Equal for windows of equal rows. */
-  key: string;
-  sequences: Uint32Array;
-  /** Rows that they give. */
-  rows: number;
-}
-
-export interface LiveOrderOptions {
-  /** Rows that each sequence gives, of all sequences of the stream. */
-  counts: Uint32Array;
-  /** Number of the first of them among all. */
+/** Text tokens `first` … `first + count − 1` of a sequence, counted among its text tokens. */
+export interface TextSpan {
+  sequence: number;
   first: number;
-  /** Most sequences of a window. */
-  windowSequences: number;
-  seed: number;
+  count: number;
+}
+
+/** Rows of a window: what fills it, slot after slot, and the slot of each of its positions. */
+export interface LiveWindow {
+  spans: TextSpan[];
+  order: Uint32Array<ArrayBuffer>;
 }
 
 /**
- * The order in which a stream's rows come: each epoch puts its sequences in a new random order, cuts them into windows of
- * about equal size, and gives each window's rows in random order. Every row comes once per epoch. Where all fit one
- * window, it holds them for good and only their order changes.
+ * The order in which the text tokens of some sequences are met, epoch after epoch: a function of its counters alone.
+ * Position p is in epoch ⌊p / n_rows⌋; each epoch puts the sequences in a new random order and takes their text tokens one
+ * after another.
  */
 export class LiveOrder {
-  /** Rows of an epoch. */
+  /** Text tokens of all sequences: rows of an epoch. */
   readonly n_rows: number;
-  readonly #counts: Uint32Array;
   readonly #first: number;
-  readonly #windowSequences: number;
-  readonly #windows: number;
+  readonly #counts: Uint32Array;
   readonly #seed: number;
-  readonly #stream: BatchStream;
+  readonly #series: number;
   #epoch = -1;
-  #order: Uint32Array = new Uint32Array(0);
-  /** Rows of the epoch before each window, and after the last. */
-  #starts: number[] = [];
-  #shuffled: { epoch: number; window: number; rows: Uint32Array } | null = null;
+  #sequences: Uint32Array = new Uint32Array(0);
+  /** Positions of the epoch before each sequence in its order, and all of them. */
+  #before: Float64Array = new Float64Array(0);
 
-  constructor(stream: BatchStream, { counts, first, windowSequences, seed }: LiveOrderOptions) {
-    this.n_rows = counts.reduce((sum, count) => sum + count, 0);
-    this.#counts = counts;
-    this.#first = first;
-    this.#windows = Math.ceil(counts.length / windowSequences);
-    this.#windowSequences = Math.ceil(counts.length / this.#windows);
-    this.#seed = seed;
-    this.#stream = stream;
+  /**
+   * @param first number of the first sequence; `counts` holds the text tokens of it and of those that follow.
+   * @param series keeps orders of one seed apart.
+   */
+  constructor(options: { first: number; counts: Uint32Array; seed: number; series: number }) {
+    this.#first = options.first;
+    this.#counts = options.counts;
+    this.#seed = options.seed;
+    this.#series = options.series;
+    this.n_rows = options.counts.reduce((sum, count) => sum + count, 0);
   }
 
-  /** Most rows of a window, whatever the order. */
-  get mostWindowRows(): number {
-    const largest = Uint32Array.from(this.#counts).sort().reverse();
-    return largest.subarray(0, this.#windowSequences).reduce((sum, count) => sum + count, 0);
-  }
-
-  /** What rows start … start + count − 1 of the epochs laid end to end are, window by window. */
-  *rows(start: number, count: number): Generator<WindowRows> {
+  /** The rows at positions start … start + count − 1, as they lie in their sequences. */
+  spans(start: number, count: number): TextSpan[] {
+    const spans: TextSpan[] = [];
     for (let done = 0; done < count; ) {
       const epoch = Math.floor((start + done) / this.n_rows);
       const within = (start + done) % this.n_rows;
       this.#enter(epoch);
-      const index = this.#starts.findLastIndex((before) => before <= within);
-      const from = within - this.#starts[index]!;
-      const taken = Math.min(count - done, this.#starts[index + 1]! - within);
-      const order = this.#shuffle(epoch, index);
-      yield { window: this.#window(epoch, index), rows: order.slice(from, from + taken) };
-      done += taken;
+      for (let at = this.#placeOf(within); at < this.#sequences.length && done < count; at++) {
+        const sequence = this.#sequences[at]!;
+        const first = Math.max(0, within - this.#before[at]!);
+        const taken = Math.min(this.#counts[sequence]! - first, count - done);
+        if (taken > 0) spans.push({ sequence: this.#first + sequence, first, count: taken });
+        done += taken;
+      }
     }
+    return spans;
   }
 
-  /** Order of an epoch's sequences. One window keeps the order of the set, so that its rows need not be made again. */
+  /**
+   * Positions number · size … of the epochs in a window whose rows are shuffled. Rows of two epochs that meet in it stay
+   * apart, so that every row comes once before any comes twice.
+   */
+  window(number: number, size: number): LiveWindow {
+    const start = number * size;
+    const order = new Uint32Array(size);
+    for (let done = 0; done < size; ) {
+      const epoch = Math.floor((start + done) / this.n_rows);
+      const count = Math.min(size - done, (epoch + 1) * this.n_rows - (start + done));
+      permutation(count, this.#seed, epoch, this.#series + 2 + 2 * number).forEach((slot, i) => {
+        order[done + i] = done + slot;
+      });
+      done += count;
+    }
+    return { spans: this.spans(start, size), order };
+  }
+
+  /** Every row once, in the order of the sequences. */
+  all(): TextSpan[] {
+    return Array.from(this.#counts, (count, i) => ({ sequence: this.#first + i, first: 0, count })).filter(
+      ({ count }) => count > 0,
+    );
+  }
+
+  /** Slots in `all()` of the rows at positions start … start + count − 1, where every epoch is shuffled whole. */
+  shuffled(start: number, count: number): Uint32Array<ArrayBuffer> {
+    const slots = new Uint32Array(count);
+    for (let done = 0; done < count; ) {
+      const epoch = Math.floor((start + done) / this.n_rows);
+      const within = (start + done) % this.n_rows;
+      const taken = Math.min(count - done, this.n_rows - within);
+      slots.set(this.#wholeOrder(epoch).subarray(within, within + taken), done);
+      done += taken;
+    }
+    return slots;
+  }
+
+  #whole: { epoch: number; order: Uint32Array } | null = null;
+
+  #wholeOrder(epoch: number): Uint32Array {
+    if (this.#whole?.epoch !== epoch) {
+      this.#whole = { epoch, order: permutation(this.n_rows, this.#seed, epoch, this.#series) };
+    }
+    return this.#whole.order;
+  }
+
   #enter(epoch: number): void {
     if (epoch === this.#epoch) return;
-    const n = this.#counts.length;
-    const part = this.#stream === "training" ? 0 : 1;
-    this.#order =
-      this.#windows === 1
-        ? Uint32Array.from({ length: n }, (_, index) => index)
-        : permutation(n, this.#seed, epoch, part);
-    this.#starts = [];
-    let before = 0;
-    for (const [place, sequence] of this.#order.entries()) {
-      if (place % this.#windowSequences === 0) this.#starts.push(before);
-      before += this.#counts[sequence]!;
-    }
-    this.#starts.push(before);
+    this.#sequences = permutation(this.#counts.length, this.#seed, epoch, this.#series);
+    this.#before = new Float64Array(this.#counts.length + 1);
+    this.#sequences.forEach((sequence, at) => {
+      this.#before[at + 1] = this.#before[at]! + this.#counts[sequence]!;
+    });
     this.#epoch = epoch;
   }
 
-  #window(epoch: number, index: number): LiveWindow {
-    const from = index * this.#windowSequences;
-    const sequences = this.#order.slice(from, from + this.#windowSequences).map((at) => this.#first + at);
-    return {
-      key: `${this.#stream} ${this.#windows === 1 ? "all" : `${epoch} ${index}`}`,
-      sequences,
-      rows: this.#starts[index + 1]! - this.#starts[index]!,
-    };
-  }
-
-  #shuffle(epoch: number, window: number): Uint32Array<ArrayBuffer> {
-    if (this.#shuffled?.epoch !== epoch || this.#shuffled.window !== window) {
-      const count = this.#starts[window + 1]! - this.#starts[window]!;
-      // Parts 0 and 1 are the orders of sequences.
-      const part = 2 + 2 * window + (this.#stream === "training" ? 0 : 1);
-      this.#shuffled = { epoch, window, rows: permutation(count, this.#seed, epoch, part) };
+  /** Place in the epoch's order of the sequence that position `within` of the epoch is in. */
+  #placeOf(within: number): number {
+    let [low, high] = [0, this.#sequences.length];
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if (this.#before[middle]! <= within) low = middle;
+      else high = middle;
     }
-    return this.#shuffled.rows as Uint32Array<ArrayBuffer>;
+    return low;
   }
 }

@@ -1,237 +1,239 @@
-import { bufferUsage } from "../device/constants.ts";
-import { encodeDispatches } from "../device/dispatch.ts";
-import type { Capabilities, Gpu } from "../device/gpu.ts";
-import { type CopyRows, copyRowsUniformBytes, planCopyRows } from "../kernels/copy-rows.ts";
-import { planForward } from "../lm/allocation.ts";
+import type { Gpu } from "../device/gpu.ts";
+import { type ForwardSize, planForward } from "../lm/allocation.ts";
 import { requireHookPoint } from "../lm/hook-points.ts";
-import { type LanguageModel, openLanguageModel } from "../lm/language-model.ts";
-import { groupPitch, pitch } from "../lm/layout.ts";
+import { type LanguageModel, NonFiniteModelError, openLanguageModel } from "../lm/language-model.ts";
 import type { ModelSpec } from "../lm/model-spec.ts";
+import type { Precision } from "../lm/precision.ts";
 import type { WeightSource } from "../lm/weights.ts";
-import { LiveOrder, type LiveWindow } from "./live-order.ts";
+import { LiveOrder, type TextSpan } from "./live-order.ts";
+import { LiveRows, type LiveRowsSize, liveRowsBytes } from "./live-rows.ts";
 import type { ActivationSource, BatchStream, OpenSource } from "./source.ts";
 import { type TokenReader, tokenKind } from "./tokens.ts";
-
-const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = bufferUsage;
-
-/** Tokens that go through the model together: a pass of fewer is bound by its dispatches. */
-const tokensTogether = 4_096;
-/** A window holds at least so many batches, so that the tokens of a sequence are far apart … */
-const batchesOfWindow = 16;
-/** … and so many tokens … */
-const leastWindowTokens = 65_536;
-/** … if they take no more than this. */
-const mostWindowBytes = 2 ** 30;
-/** Kinds that are read at a time. */
-const kindsTogether = 2 ** 20;
 
 export interface LiveSourceOptions {
   spec: ModelSpec;
   weights: WeightSource;
   tokens: TokenReader;
-  /** Hook points whose rows stand side by side, in this order. */
+  /** Hook points whose activations lie side by side in a row, in this order. */
   hooks: readonly string[];
-  /** Of the order. */
   seed: number;
-  /** Sequences at the end that are for evaluation alone; without any, evaluation takes from all. */
+  /** Last sequences of the set, which are evaluated on and never trained on; default 0, then evaluation takes all. */
   held_out_sequences?: number;
-  /** Tokens whose activations lie in the buffer together; without it as many as mix well. */
+  /** Rows of a window; default: see `windowRows`. A run goes on bit for bit only with the same. */
   bufferTokens?: number;
-  /** Most sequences of a pass. */
+  /** Sequences of one pass; rows do not depend on it. */
   n_sequences_together?: number;
+  /** Of the model's weights; default f32. */
+  precision?: Precision;
+  /** Ends a window that is being filled. */
+  signal?: AbortSignal;
+}
+
+/** Bytes that a window takes by default at most. */
+const windowBytes = 2 ** 30;
+/** Rows, and batches, that a window holds by default at least, memory permitting. */
+const leastRows = 65_536;
+const leastBatches = 16;
+/** Tokens of a pass by default. */
+const passTokens = 2_048;
+/** Sequences whose kinds are read at once to count their text tokens. */
+const countedTokens = 2 ** 22;
+
+/**
+ * Rows of a window by default: 16 batches, and 65,536 rows, or what 1 GiB holds. Rows of one sequence are alike and come
+ * within one window, so a batch mixes as well as its window does: with 16 batches a window, neighbours in the text are
+ * 16 batches apart in the mean, and 65,536 rows come from some hundred sequences. A function of sizes alone, for rows
+ * depend on it: a run must go on with the same on another device.
+ */
+export function windowRows(d_in: number, maxRows: number): number {
+  const wanted = Math.max(leastBatches * maxRows, leastRows);
+  return Math.max(maxRows, Math.min(wanted, Math.floor(windowBytes / (4 * d_in))));
 }
 
 /**
- * What a language model computes, made while it is trained on: passes fill a window of rows on the GPU, from which
- * batches are gathered in random order. No activation is read back. Only text is taken: special tokens and padding are
- * context to the model and no rows. A batch is a function of its number alone, so that a resumed run makes its window
- * again and goes on with the very rows.
+ * Activations of a language model as it runs, which never leave the GPU. Rows are the text tokens of sequences in an order
+ * shuffled anew each epoch. Training: a window of consecutive rows of that order is filled by passes of the model and its
+ * rows are given in random order; a batch never reaches from one window into the next, so that a run that begins at any
+ * step makes no more than its own window. Where all rows fit into one window, they are made once and each epoch shuffles
+ * them whole. Evaluation: held-out sequences in an order of their own, or all sequences where none is held out.
+ * Every row comes once per epoch. Sequences at the edge of a window are run for both.
  */
 export class LiveSource implements ActivationSource {
-  /** Numbers of a row: those of all hook points. */
   readonly d_in: number;
-  /** Not known before the tokens' kinds have been read. */
-  readonly n_tokens = null;
   readonly #options: LiveSourceOptions;
+  readonly #heldOut: number;
+  readonly #together: number;
+  #orders: Promise<LiveOrders> | null = null;
+  #n_tokens: number | null = null;
 
-  /** @throws UnknownHookError */
+  /** @throws UnknownHookError, RangeError */
   constructor(options: LiveSourceOptions) {
+    const { spec, tokens, hooks, held_out_sequences = 0, bufferTokens, n_sequences_together } = options;
+    const { n_sequences, length } = tokens;
+    if (hooks.length === 0) throw new RangeError("Live activations need a hook point.");
+    this.d_in = hooks.reduce((sum, hook) => sum + requireHookPoint(spec, hook).width, 0);
+    if (!isCount(held_out_sequences, 0) || held_out_sequences >= n_sequences) {
+      throw new RangeError(
+        `Of ${n_sequences} sequences, ${held_out_sequences} cannot be held out: one at least is trained on.`,
+      );
+    }
+    if (bufferTokens !== undefined && !isCount(bufferTokens, 1)) {
+      throw new RangeError(`A window holds one row or more, not ${bufferTokens}.`);
+    }
+    const together = n_sequences_together ?? Math.max(1, Math.floor(passTokens / length));
+    if (!isCount(together, 1)) throw new RangeError(`A pass takes one sequence or more, not ${together}.`);
     this.#options = options;
-    this.d_in = options.hooks.reduce((sum, hook) => sum + requireHookPoint(options.spec, hook).width, 0);
+    this.#heldOut = held_out_sequences;
+    this.#together = Math.min(together, n_sequences);
+    // Refuses lengths that the model cannot take.
+    planForward(spec, everyAdapter, this.#modelSize());
   }
 
-  /** Model, window and batch; of the vocabulary in one piece. */
+  /** Rows of an epoch; null before `open` has counted them. */
+  get n_tokens(): number | null {
+    return this.#n_tokens;
+  }
+
+  /** Of the model, opened up to its last hook point, and of the window. */
   gpuBytes(maxRows: number): number {
-    const { spec } = this.#options;
-    const size = this.#size(maxRows);
-    const unlimited = { limits: { max_storage_buffer_binding_size: 2 ** 40 } } as Capabilities;
-    const { buffers } = planForward(spec, unlimited, size.forward);
-    return (
-      Array.from(buffers.values()).reduce((sum, { bytes }) => sum + bytes, 0) +
-      4 * this.d_in * (size.windowTokens + maxRows) +
-      4 * (size.forward.n_sequences * size.forward.length + maxRows) +
-      copyRowsUniformBytes * (this.#options.hooks.length + 1)
-    );
+    let bytes = liveRowsBytes(this.#rowsSize(maxRows));
+    const { buffers } = planForward(this.#options.spec, everyAdapter, this.#modelSize());
+    for (const buffer of buffers.values()) bytes += Math.ceil(buffer.bytes / 4) * 4;
+    return bytes;
   }
 
   /**
-   * Loads the model and reads every token's kind.
-   * @throws RangeError where no token is text; what `openLanguageModel` and the reader throw.
+   * Counts the text tokens of every sequence, which reads all kinds once, and loads the model.
+   * @throws RangeError where there is no text, or more of it than the window's rows and these fewer than `maxRows`; what
+   *   `openLanguageModel` throws; nothing stays allocated then.
    */
   async open(gpu: Gpu, maxRows: number): Promise<OpenSource> {
-    const { tokens, held_out_sequences: apart = 0, seed } = this.#options;
-    const { forward, windowTokens } = this.#size(maxRows);
-    const counts = await textCounts(tokens);
-    const windowSequences = Math.floor(windowTokens / tokens.length);
-    const training = counts.slice(0, counts.length - apart);
-    const order = (stream: BatchStream, part: Uint32Array, first: number) =>
-      new LiveOrder(stream, { counts: part, first, windowSequences, seed });
-    const orders = {
-      training: order("training", training, 0),
-      evaluation: apart > 0 ? order("evaluation", counts.slice(training.length), training.length) : null,
-    };
-    const evaluation = orders.evaluation?.n_rows ? orders.evaluation : order("evaluation", training, 0);
-    if (orders.training.n_rows === 0) throw new RangeError("None of the tokens to train on is text.");
-    const { spec, weights } = this.#options;
-    const model = await openLanguageModel({ gpu, spec, weights, ...forward });
+    this.#orders ??= this.#count().catch((failure: unknown) => {
+      this.#orders = null;
+      throw failure;
+    });
+    const orders = await this.#orders;
+    this.#n_tokens = orders.training.n_rows;
+    const size = this.#rowsSize(maxRows);
+    const whole = orders.training.n_rows <= size.windowRows;
+    if (!whole && size.windowRows < maxRows) {
+      throw new RangeError(`A window of ${size.windowRows} rows does not hold a batch of ${maxRows}.`);
+    }
+    const { spec, weights, tokens, hooks, signal } = this.#options;
+    const model = await openLanguageModel({ gpu, spec, weights, ...this.#modelSize() });
     try {
-      const source = new OpenLiveSource(gpu, model, this.#options, {
-        maxRows,
-        windowTokens,
-        d_in: this.d_in,
-      });
-      await source.plan(forward.n_sequences, { training: orders.training, evaluation });
-      return source;
-    } catch (error) {
+      const rows = await LiveRows.open(
+        gpu,
+        size,
+        hooks.map((hook) => model.activation(hook)),
+      );
+      return new OpenLiveSource({ gpu, tokens, orders, model, rows, size, whole, signal: signal ?? null });
+    } catch (refused) {
       model.close();
-      throw error;
+      throw refused;
     }
   }
 
-  #size(maxRows: number) {
-    const { tokens, hooks, bufferTokens, n_sequences_together } = this.#options;
-    const { n_sequences, length } = tokens;
-    const wanted = bufferTokens ?? Math.max(leastWindowTokens, batchesOfWindow * maxRows);
-    const most = bufferTokens === undefined ? Math.floor(mostWindowBytes / (4 * this.d_in)) : wanted;
-    const sequences = Math.min(n_sequences, Math.max(1, Math.floor(Math.min(wanted, most) / length)));
-    const together = n_sequences_together ?? Math.max(1, Math.floor(tokensTogether / length));
+  #modelSize(): ForwardSize {
+    const { tokens, hooks, precision = "f32" } = this.#options;
+    return { hooks, n_sequences: this.#together, length: tokens.length, precision };
+  }
+
+  #rowsSize(maxRows: number): LiveRowsSize {
+    const { tokens, hooks, bufferTokens = windowRows(this.d_in, maxRows) } = this.#options;
+    const most = (tokens.n_sequences - this.#heldOut) * tokens.length;
     return {
-      windowTokens: sequences * length,
-      forward: { hooks, n_sequences: Math.min(sequences, together), length },
+      d_in: this.d_in,
+      hooks: hooks.length,
+      windowRows: Math.min(bufferTokens, most),
+      batchRows: maxRows,
+      passRows: this.#together * tokens.length,
     };
+  }
+
+  async #count(): Promise<LiveOrders> {
+    const { tokens, seed, signal } = this.#options;
+    const { n_sequences, length } = tokens;
+    const counts = new Uint32Array(n_sequences);
+    const atOnce = Math.max(1, Math.floor(countedTokens / length));
+    for (let first = 0; first < n_sequences; first += atOnce) {
+      signal?.throwIfAborted();
+      const kinds = await tokens.kinds(first, Math.min(atOnce, n_sequences - first));
+      kinds.forEach((kind, i) => {
+        if (kind === tokenKind.text) counts[first + Math.floor(i / length)]!++;
+      });
+    }
+    const trained = n_sequences - this.#heldOut;
+    const held = this.#heldOut === 0 ? 0 : trained;
+    const orders = {
+      training: new LiveOrder({ first: 0, counts: counts.subarray(0, trained), seed, series: 0 }),
+      evaluation: new LiveOrder({ first: held, counts: counts.subarray(held), seed, series: 1 }),
+    };
+    if (orders.training.n_rows === 0) throw new RangeError("There is no text in the sequences to train on.");
+    if (orders.evaluation.n_rows === 0) throw new RangeError("There is no text in the held-out sequences.");
+    return orders;
   }
 }
 
-/** Tokens of each sequence that are text. */
-async function textCounts(tokens: TokenReader): Promise<Uint32Array<ArrayBuffer>> {
-  const { n_sequences, length } = tokens;
-  const counts = new Uint32Array(n_sequences);
-  const together = Math.max(1, Math.floor(kindsTogether / length));
-  for (let first = 0; first < n_sequences; first += together) {
-    const kinds = await tokens.kinds(first, Math.min(together, n_sequences - first));
-    for (const [at, kind] of kinds.entries()) {
-      if (kind === tokenKind.text) counts[first + Math.floor(at / length)]!++;
-    }
-  }
-  return counts;
+interface LiveOrders {
+  training: LiveOrder;
+  evaluation: LiveOrder;
+}
+
+/** Binds any buffer: which of them are too large, the adapter says when the model is opened. */
+const everyAdapter = { limits: { max_storage_buffer_binding_size: Number.POSITIVE_INFINITY } };
+
+function isCount(value: number, least: number): boolean {
+  return Number.isSafeInteger(value) && value >= least;
+}
+
+interface OpenLiveParts {
+  gpu: Gpu;
+  tokens: TokenReader;
+  orders: LiveOrders;
+  model: LanguageModel;
+  rows: LiveRows;
+  size: LiveRowsSize;
+  /** All rows are in the window at once. */
+  whole: boolean;
+  signal: AbortSignal | null;
 }
 
 class OpenLiveSource implements OpenSource {
-  readonly #gpu: Gpu;
-  readonly #model: LanguageModel;
-  readonly #tokens: TokenReader;
-  readonly #hooks: readonly string[];
-  readonly #d_in: number;
-  readonly #maxRows: number;
-  readonly #buffers: Record<"window" | "batch" | "index" | "textIndex", GPUBuffer>;
-  readonly #uniforms: GPUBuffer[];
-  #together = 1;
-  #orders!: Record<BatchStream, LiveOrder>;
-  /** One for each hook point: its text rows into the window. */
-  #fill: CopyRows[] = [];
-  #gather!: CopyRows;
-  /** Of the window that lies in the buffer. */
-  #key = "";
-  #prepared = "";
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #parts: OpenLiveParts;
+  /** What the window holds: its number and the rows of the batches it is cut into, "all", or nothing that is of use. */
+  #window: string | null = null;
+  #order: Uint32Array<ArrayBuffer> = new Uint32Array(0);
+  /** The evaluation batch that is put together. */
+  #batch: string | null = null;
 
-  constructor(
-    gpu: Gpu,
-    model: LanguageModel,
-    { hooks, tokens }: LiveSourceOptions,
-    size: { maxRows: number; windowTokens: number; d_in: number },
-  ) {
-    this.#gpu = gpu;
-    this.#model = model;
-    this.#tokens = tokens;
-    this.#hooks = hooks;
-    this.#d_in = size.d_in;
-    this.#maxRows = size.maxRows;
-    const row = 4 * size.d_in;
-    const held: GPUBuffer[] = [];
-    const allocate = (label: string, bytes: number, usage: number) => {
-      held.push(gpu.ledger.allocate(`live/${label}`, bytes, usage));
-      return held.at(-1)!;
-    };
-    try {
-      this.#buffers = {
-        window: allocate("window", row * size.windowTokens, STORAGE | COPY_DST),
-        batch: allocate("batch", row * size.maxRows, STORAGE | COPY_SRC),
-        index: allocate("index", 4 * size.maxRows, STORAGE | COPY_DST),
-        textIndex: allocate("text", 4 * model.rows, STORAGE | COPY_DST),
-      };
-      this.#uniforms = Array.from({ length: hooks.length + 1 }, () =>
-        allocate("uniform", copyRowsUniformBytes, UNIFORM | COPY_DST),
-      );
-    } catch (error) {
-      for (const buffer of held) gpu.ledger.free(buffer);
-      throw error;
-    }
+  constructor(parts: OpenLiveParts) {
+    this.#parts = parts;
   }
 
-  async plan(together: number, orders: Record<BatchStream, LiveOrder>): Promise<void> {
-    this.#together = together;
-    this.#orders = orders;
-    const { window, batch, index, textIndex } = this.#buffers;
-    const d_in = this.#d_in;
-    let first = 0;
-    let uniform = 0;
-    const residents = this.#model.residents();
-    for (const hook of this.#hooks) {
-      const { buffer, layout } = residents.get(hook)!;
-      const width = layout.groups * layout.size;
-      const copy = await planCopyRows(
-        this.#gpu,
-        `live/${hook}`,
-        {
-          rows: this.#model.rows,
-          width,
-          x_pitch: pitch(layout),
-          y_pitch: d_in,
-          y_first: first,
-          group: { size: layout.size, pitch: groupPitch(layout) },
-        },
-        { uniform: this.#uniforms[uniform++]!, x: buffer, y: window, index: textIndex },
-      );
-      this.#fill.push(copy);
-      first += width;
+  async ready(stream: BatchStream, batch: number, rows: number): Promise<void> {
+    const { size, orders, rows: live } = this.#parts;
+    if (rows > size.batchRows) {
+      throw new RangeError(`A batch of ${rows} rows was asked of a source opened for ${size.batchRows}.`);
     }
-    this.#gather = await planCopyRows(
-      this.#gpu,
-      "live/gather",
-      { rows: this.#maxRows, width: d_in, x_pitch: d_in, y_pitch: d_in },
-      { uniform: this.#uniforms[uniform]!, x: window, y: batch, index },
-    );
-  }
-
-  /** Gathers the batch; runs the model where its window is not there. */
-  ready(stream: BatchStream, batch: number, rows: number): Promise<void> {
-    if (rows > this.#maxRows) {
-      throw new RangeError(`A batch of ${rows} rows was asked of a source opened for ${this.#maxRows}.`);
+    if (stream === "evaluation") {
+      const name = `${batch}/${rows}`;
+      if (this.#batch === name) return;
+      this.#batch = null;
+      const spans = orders.evaluation.spans(batch * rows, rows);
+      await this.#fill(spans, (slot, list) => live.putInBatch(slot, list));
+      this.#batch = name;
+      return;
     }
-    const turn = this.#turn.then(() => this.#prepare(stream, batch, rows));
-    this.#turn = turn.catch(() => undefined);
-    return turn;
+    const { name, number, windowRows } = this.#windowOf(batch, rows);
+    if (this.#window === name) return;
+    this.#window = null;
+    const { training } = orders;
+    const { spans, order } =
+      number === null ? { spans: training.all(), order: this.#order } : training.window(number, windowRows);
+    await this.#fill(spans, (slot, list) => live.putInWindow(slot, list));
+    this.#window = name;
+    this.#order = order;
   }
 
   encodeBatch(
@@ -241,76 +243,93 @@ class OpenLiveSource implements OpenSource {
     batch: number,
     rows: number,
   ): void {
-    if (this.#prepared !== `${stream} ${batch} ${rows}`) {
+    const { orders, rows: live } = this.#parts;
+    if (stream === "evaluation" && this.#batch === `${batch}/${rows}`) {
+      live.takeBatch(encoder, target, rows);
+      return;
+    }
+    const { name, number, windowRows } = this.#windowOf(batch, rows);
+    if (stream === "evaluation" || this.#window !== name) {
       throw new Error(`Batch ${batch} of the ${stream} stream was encoded before it was ready.`);
     }
-    encoder.copyBufferToBuffer(this.#buffers.batch, 0, target, 0, 4 * this.#d_in * rows);
+    const slots =
+      number === null
+        ? orders.training.shuffled(batch * rows, rows)
+        : this.#order.slice(batch * rows - number * windowRows, (batch + 1) * rows - number * windowRows);
+    live.takeFromWindow(encoder, target, slots);
   }
 
   close(): void {
-    this.#model.close();
-    for (const buffer of [...Object.values(this.#buffers), ...this.#uniforms]) this.#gpu.ledger.free(buffer);
+    this.#parts.rows.close();
+    this.#parts.model.close();
   }
 
-  async #prepare(stream: BatchStream, batch: number, rows: number): Promise<void> {
-    const name = `${stream} ${batch} ${rows}`;
-    if (this.#prepared === name) return;
-    this.#prepared = "";
-    let done = 0;
-    for (const { window, rows: chosen } of this.#orders[stream].rows(batch * rows, rows)) {
-      await this.#load(window);
-      this.#gpu.device.queue.writeBuffer(this.#buffers.index, 0, chosen);
-      this.#gather.set(chosen.length, done);
-      this.#submit([this.#gather]);
-      done += chosen.length;
+  /** The window that a training batch is in, as many whole batches of its size as fit. */
+  #windowOf(batch: number, rows: number): { name: string; number: number | null; windowRows: number } {
+    const { whole, size } = this.#parts;
+    if (whole) return { name: "all", number: null, windowRows: size.windowRows };
+    const batches = Math.floor(size.windowRows / rows);
+    const number = Math.floor(batch / batches);
+    return { name: `${number}/${rows}`, number, windowRows: batches * rows };
+  }
+
+  /** Runs the model over the sequences of the spans and puts their rows one after another. */
+  async #fill(
+    spans: readonly TextSpan[],
+    put: (slot: number, rows: Uint32Array<ArrayBuffer>) => void,
+  ): Promise<void> {
+    const { gpu, model, rows: live, size, tokens, signal } = this.#parts;
+    const together = size.passRows / tokens.length;
+    const groups = Array.from({ length: Math.ceil(spans.length / together) }, (_, i) =>
+      spans.slice(i * together, (i + 1) * together),
+    );
+    const submitted: Promise<undefined>[] = [];
+    let slot = 0;
+    let reading = groups.length > 0 ? this.#read(groups[0]!) : null;
+    for (let i = 0; reading !== null; i++) {
+      const { ids, list } = await reading;
+      signal?.throwIfAborted();
+      reading = i + 1 < groups.length ? this.#read(groups[i + 1]!) : null;
+      // Met again when it is awaited.
+      reading?.catch(() => undefined);
+      const first = slot;
+      await model.run(ids, () => put(first, list));
+      slot += list.length;
+      const done = gpu.device.queue.onSubmittedWorkDone();
+      // Those that are not awaited are ended with the device, which others report.
+      done.catch(() => undefined);
+      submitted.push(done);
+      if (submitted.length > passesAhead) await submitted.shift();
     }
-    this.#prepared = name;
-  }
-
-  /** Fills the buffer with a window's rows, those of its sequences one after another. */
-  async #load({ key, sequences }: LiveWindow): Promise<void> {
-    if (this.#key === key) return;
-    this.#key = "";
-    const calls: Uint32Array<ArrayBuffer>[] = [];
-    const texts: Uint32Array<ArrayBuffer>[] = [];
-    for (let first = 0; first < sequences.length; first += this.#together) {
-      const { ids, text } = await this.#read(sequences.subarray(first, first + this.#together));
-      calls.push(ids);
-      texts.push(text);
+    if (!(await live.finite())) {
+      throw new NonFiniteModelError(
+        "The language model's activations are not finite: its weights are damaged, or made for another model.",
+      );
     }
-    let to = 0;
-    await this.#model.resident(calls, (call) => {
-      const text = texts[call]!;
-      this.#gpu.device.queue.writeBuffer(this.#buffers.textIndex, 0, text);
-      for (const copy of this.#fill) copy.set(text.length, to);
-      this.#submit(this.#fill);
-      to += text.length;
-    });
-    this.#key = key;
   }
 
-  /** Ids of sequences, [n, length], and where in them text is. */
-  async #read(sequences: Uint32Array) {
-    const { length } = this.#tokens;
-    const ids = new Uint32Array(sequences.length * length);
-    const text: number[] = [];
-    for (const [at, sequence] of sequences.entries()) {
-      ids.set(await this.#tokens.read(sequence, 1), at * length);
-      for (const [position, kind] of (await this.#tokens.kinds(sequence, 1)).entries()) {
-        if (kind === tokenKind.text) text.push(at * length + position);
+  /** Token ids of the spans' sequences, and the rows of the pass that are theirs. */
+  async #read(spans: readonly TextSpan[]) {
+    const { tokens } = this.#parts;
+    const { length } = tokens;
+    const ids = new Uint32Array(spans.length * length);
+    const list: number[] = [];
+    const read = await Promise.all(
+      spans.map(({ sequence }) => Promise.all([tokens.read(sequence, 1), tokens.kinds(sequence, 1)])),
+    );
+    for (const [i, [own, kinds]] of read.entries()) {
+      ids.set(own, i * length);
+      const { first, count } = spans[i]!;
+      let text = 0;
+      for (let position = 0; position < length; position++) {
+        if (kinds[position] !== tokenKind.text) continue;
+        if (text >= first && text < first + count) list.push(i * length + position);
+        text++;
       }
     }
-    return { ids, text: Uint32Array.from(text) };
-  }
-
-  #submit(copies: readonly CopyRows[]): void {
-    const encoder = this.#gpu.device.createCommandEncoder({ label: "live" });
-    const pass = encoder.beginComputePass({ label: "live" });
-    encodeDispatches(
-      pass,
-      copies.map(({ dispatch }) => dispatch),
-    );
-    pass.end();
-    this.#gpu.device.queue.submit([encoder.finish()]);
+    return { ids, list: Uint32Array.from(list) };
   }
 }
+
+/** Passes that may be queued on the GPU behind the one that runs. */
+const passesAhead = 2;

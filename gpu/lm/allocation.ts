@@ -8,13 +8,15 @@ import { uniformSlotBytes } from "../kernels/uniforms.ts";
 import { pitch, plain } from "./layout.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { numberBytes, type Precision, scaleBytes, scalesOf, weightBytes } from "./precision.ts";
-import { buildProgram, lastRow, logitsPiece, type Op, type Program } from "./program.ts";
+import { buildProgram, lastRow, logitsPiece, losses, type Op, type Program } from "./program.ts";
+import { divergenceName, lossesName, spliceVariants } from "./splice-plan.ts";
 
 const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = bufferUsage;
 
-/** Largest piece of the logits, and of the vocabulary's rows of W_E and W_U. */
+/** Largest piece of the logits. */
 const logitsPieceBytes = 64 * 2 ** 20;
-const vocabularyPieceBytes = 2 ** 30;
+/** Largest piece of the vocabulary's rows of W_E and W_U: what every WebGPU adapter can bind, so that a plan's bytes are the same on each. */
+const vocabularyPieceBytes = 2 ** 27;
 
 /** Rows of a cached sequence that are taken up at once. */
 const cachedRows = 256;
@@ -33,7 +35,10 @@ export interface ForwardSize {
   precision?: Precision;
   /** Keeps the keys and values of one sequence of up to `length` tokens for `next`: the model generates. */
   cached?: boolean;
-  /** A hook point whose activations can be replaced, for `spliced`; with logits alone. */
+}
+
+export interface PlannedSize extends ForwardSize {
+  /** Hook point whose activations are replaced on the way to the logits (splice.ts). */
   splice?: string | null;
 }
 
@@ -57,25 +62,21 @@ export interface ForwardPlan {
 }
 
 /** Kinds of ops that only copy. */
-const kernelless: ReadonlySet<Op["kind"]> = new Set(["copy", "keep", "last"]);
+const kernelless: ReadonlySet<Op["kind"]> = new Set(["copy", "keep", "last", "splice"]);
 
 /** Names of the buffers that are no activations, weights or tables. */
-export const own = {
-  ids: "ids",
-  step: "step",
-  uniforms: "uniforms",
-  counters: "counters",
-  losses: "losses",
-  cleanLosses: "clean losses",
-  kl: "divergences",
-};
+export const own = { ids: "ids", step: "step", uniforms: "uniforms", counters: "counters", losses };
 
 /**
  * Plans the pass to the last hook point, or to the logits.
  * @throws UnknownHookError; RangeError for sizes that the model cannot take; BufferTooLargeError where the adapter
  *   cannot bind one of the buffers.
  */
-export function planForward(spec: ModelSpec, { limits }: Capabilities, size: ForwardSize): ForwardPlan {
+export function planForward(
+  spec: ModelSpec,
+  { limits }: { limits: Pick<Capabilities["limits"], "max_storage_buffer_binding_size"> },
+  size: PlannedSize,
+): ForwardPlan {
   const {
     hooks,
     n_sequences,
@@ -95,9 +96,6 @@ export function planForward(spec: ModelSpec, { limits }: Capabilities, size: For
   }
   if (cached && (n_sequences !== 1 || !logits || hooks.length > 0)) {
     throw new RangeError("A model that generates takes one sequence, gives logits and has no hook points.");
-  }
-  if (splice !== null && (cached || !logits)) {
-    throw new RangeError("What is put into a pass is judged by its logits.");
   }
   const rows = cached ? Math.min(length, cachedRows) : n_sequences * length;
   if (rows >= 2 ** 31) throw new RangeError(`${n_sequences} sequences of ${length} tokens are too many.`);
@@ -129,32 +127,26 @@ function allocations(plan: Omit<ForwardPlan, "buffers">): Map<string, Allocation
   }
   for (const [name, { dims }] of program.tables) add(name, length * dims, STORAGE | COPY_DST);
   for (const [name, layout] of program.activations) {
-    const tall = name === logitsPiece || name === lastRow ? headRows : rows;
-    add(name, tall * pitch(layout), STORAGE | COPY_SRC | COPY_DST);
+    const own = name === logitsPiece || name === lastRow ? headRows : rows;
+    add(name, own * pitch(layout), STORAGE | COPY_SRC | COPY_DST);
   }
   for (const [name, layout] of program.caches) add(name, length * pitch(layout), STORAGE | COPY_DST);
   add(own.ids, rows, STORAGE | COPY_DST);
   add(own.step, stepUniformBytes / 4, UNIFORM | COPY_DST);
   add(own.uniforms, ((cached ? 2 : 1) * uniformSlots(program) * uniformSlotBytes) / 4, UNIFORM | COPY_DST);
   add(own.counters, counterBytes / 4, STORAGE | COPY_SRC | COPY_DST);
-  if (program.logits) add(own.losses, 4 * headRows, STORAGE | COPY_SRC);
   if (program.splice !== null) {
-    add(own.cleanLosses, 4 * headRows, STORAGE | COPY_DST);
-    add(own.kl, headRows, STORAGE | COPY_SRC);
-  }
+    for (const variant of spliceVariants) {
+      add(lossesName(variant), 4 * rows, STORAGE | COPY_SRC);
+      if (variant !== "clean") add(divergenceName(variant), 4 * rows, STORAGE | COPY_SRC);
+    }
+  } else if (program.logits) add(own.losses, 4 * headRows, STORAGE | COPY_SRC);
   return buffers;
 }
 
-/**
- * One slot a kernel, twice where a cached sequence is taken up in parts or token by token. A piece of the logits has up to
- * three: product, cap and loss; and as many for the clean pass's and the divergence from it.
- */
+/** One slot a kernel, twice where a cached sequence is taken up in parts or token by token; a piece of the logits has up to four: product, cap, loss and divergence. */
 function uniformSlots({ ops }: Program): number {
-  const slots = (op: Op) => {
-    if (op.kind === "logits") return op.clean === null ? 3 : 6;
-    return kernelless.has(op.kind) ? 0 : 1;
-  };
-  return ops.reduce((sum, op) => sum + slots(op), 0);
+  return ops.reduce((sum, { kind }) => sum + (kind === "logits" ? 4 : kernelless.has(kind) ? 0 : 1), 0);
 }
 
 /**

@@ -1,20 +1,15 @@
-import { encodeDispatches } from "../device/dispatch.ts";
 import type { Gpu } from "../device/gpu.ts";
 import { type Profile, profile } from "../device/profiler.ts";
 import { readFloat32, readUint32 } from "../device/readback.ts";
 import { divergedStep } from "../kernels/control.ts";
-import { packStep } from "../kernels/step.ts";
 import { UniformArena } from "../kernels/uniforms.ts";
-import { type Allocation, type ForwardPlan, type ForwardSize, own, planForward } from "./allocation.ts";
-import { familyWeights } from "./families/index.ts";
+import { type ForwardPlan, type ForwardSize, own, planForward } from "./allocation.ts";
 import { type Layout, pitch, plain, unpad } from "./layout.ts";
-import { drained, findWeight, uploadWeight } from "./load-weights.ts";
+import { loadModel, type ModelBuffers } from "./model-buffers.ts";
 import type { ModelSpec } from "./model-spec.ts";
 import { type HeadPiece, type PlannedOps, planOps, type Step } from "./plan-ops.ts";
-import { scalesOf, storedAs } from "./precision.ts";
-import { cleanNormed, finalNormed, logitsPiece } from "./program.ts";
-import { rotaryTable } from "./rotary-table.ts";
-import { type Comparison, compareSpliced, type Replacement } from "./splice.ts";
+import { logitsPiece } from "./program.ts";
+import { passStep, submitSteps } from "./run-steps.ts";
 import type { WeightSource } from "./weights.ts";
 
 export { plannedBytes } from "./allocation.ts";
@@ -25,11 +20,8 @@ export interface LanguageModelOptions extends ForwardSize {
   weights: WeightSource;
 }
 
-/** Steps of one submit, so that a large model's pass is no single long one for the driver. */
-const stepsPerSubmit = 64;
-
-/** What lies at a hook point: f32 [rows, pitch(layout)]. */
-export interface ResidentActivations {
+/** Activations of a hook point on the GPU, f32 [rows, pitch(layout)]. */
+export interface HookBuffer {
   buffer: GPUBuffer;
   layout: Layout;
 }
@@ -46,24 +38,8 @@ export class NonFiniteModelError extends Error {
 export async function openLanguageModel(options: LanguageModelOptions): Promise<LanguageModel> {
   const { gpu, spec, weights } = options;
   const plan = planForward(spec, gpu.capabilities, options);
-  const names = familyWeights(spec);
-  const found = Array.from(
-    plan.program.weights,
-    ([name, weight]) => [name, findWeight(weights, names, weight)] as const,
-  );
-  const buffers = new ModelBuffers(gpu);
+  const buffers = await loadModel(gpu, spec, weights, plan);
   try {
-    for (const [name, allocation] of plan.buffers) buffers.allocate(name, allocation);
-    for (const [name, weight] of found) {
-      const scaled = storedAs(weight.plan.weight, plan.precision) === "int8";
-      const scales = scaled ? buffers.get(scalesOf(name)) : null;
-      const target = { buffer: buffers.get(name), precision: plan.precision, scales };
-      await uploadWeight(gpu, weights, weight, target);
-    }
-    for (const [name, rotary] of plan.program.tables) {
-      gpu.device.queue.writeBuffer(buffers.get(name), 0, rotaryTable(rotary, plan.length));
-    }
-    await drained(gpu);
     return new LanguageModel(gpu, spec, plan, buffers, await planned(gpu, spec, plan, buffers));
   } catch (error) {
     buffers.close();
@@ -77,7 +53,7 @@ async function planned(
   plan: ForwardPlan,
   buffers: ModelBuffers,
 ): Promise<PlannedPasses> {
-  if (plan.program.ops.length === 0) return { body: [], head: [], single: [] };
+  if (plan.program.ops.length === 0) return { body: [], beforeSplice: 0, head: [], single: [] };
   const uniforms = new UniformArena(gpu, buffers.get(own.uniforms));
   const context = { gpu, uniforms, step: buffers.get(own.step) };
   const get = (name: string) => buffers.get(name);
@@ -89,31 +65,6 @@ async function planned(
 interface PlannedPasses extends PlannedOps {
   /** The body for one row of a cached sequence. */
   single: Step[];
-}
-
-/** The buffers of one open model, by name. */
-class ModelBuffers {
-  readonly #gpu: Gpu;
-  readonly #buffers = new Map<string, GPUBuffer>();
-
-  constructor(gpu: Gpu) {
-    this.#gpu = gpu;
-  }
-
-  allocate(name: string, { bytes, usage }: Allocation): void {
-    this.#buffers.set(name, this.#gpu.ledger.allocate(`language model/${name}`, bytes, usage));
-  }
-
-  get(name: string): GPUBuffer {
-    const buffer = this.#buffers.get(name);
-    if (buffer === undefined) throw new Error(`The language model holds no "${name}".`);
-    return buffer;
-  }
-
-  close(): void {
-    for (const buffer of this.#buffers.values()) this.#gpu.ledger.free(buffer);
-    this.#buffers.clear();
-  }
 }
 
 /**
@@ -167,36 +118,25 @@ export class LanguageModel {
     });
   }
 
-  /** Most tokens of a call. */
-  get rows(): number {
-    return this.#plan.rows;
-  }
-
-  /** Where activations lie after a pass, by hook point. */
-  residents(): Map<string, ResidentActivations> {
-    const { hooks, activations } = this.#plan.program;
-    return new Map(
-      Array.from(hooks, ([hook, name]) => [
-        hook,
-        { buffer: this.#buffers.get(name), layout: activations.get(name)! },
-      ]),
-    );
-  }
-
   /**
-   * Passes over several calls' tokens whose activations stay on the GPU, at `residents()`.
-   * @param use After each pass, submits what reads them.
-   * @throws as `forward`; what was read of a pass that was not finite is worthless then.
+   * Runs a pass and leaves its activations on the GPU; `use` submits what reads them before the next call overwrites them.
+   * Numbers that are not finite are not looked for: who reads the activations does.
+   * @param use is given the hook points' buffers, whose first rows are the pass's.
+   * @throws RangeError for tokens that are not in the vocabulary, before anything is submitted.
    */
-  resident(calls: readonly Uint32Array[], use: (call: number) => void): Promise<void> {
+  run(input_ids: Uint32Array, use: (activation: (hook: string) => HookBuffer) => void): Promise<void> {
     return this.#inTurn(async () => {
-      const sizes = calls.map((input_ids) => this.#check(input_ids));
-      for (const [call, input_ids] of calls.entries()) {
-        this.#runBody(input_ids, sizes[call]!, 0, call > 0);
-        use(call);
-      }
-      await this.#checkFinite();
+      this.#runBody(input_ids, this.#check(input_ids));
+      use((hook) => this.activation(hook));
     });
+  }
+
+  /** Where a hook point's activations lie once a pass has run. The model must have been opened for it. */
+  activation(hook: string): HookBuffer {
+    const { hooks, activations } = this.#plan.program;
+    const name = hooks.get(hook);
+    if (name === undefined) throw new Error(`The language model was not opened for ${hook}.`);
+    return { buffer: this.#buffers.get(name), layout: activations.get(name)! };
   }
 
   /**
@@ -299,58 +239,6 @@ export class LanguageModel {
   }
 
   /**
-   * What the model predicts as it is, and with other activations in the place of those at the splice that it was opened
-   * for. @param replacements What takes their place, made of them and of the other hook points', f32 [n·length, width].
-   * @throws what `forward` throws.
-   */
-  spliced(input_ids: Uint32Array, replacements: readonly Replacement[]): Promise<Comparison> {
-    return this.#inTurn(async () => {
-      const rows = this.#check(input_ids);
-      const head = this.#head();
-      const { splice: at, hooks, activations } = this.#plan.program;
-      if (at === null) throw new Error("The language model was not opened to be spliced.");
-      const buffer = (name: string) => this.#buffers.get(name);
-      let begun = false;
-      const comparison = await compareSpliced(
-        {
-          rows,
-          at: { buffer: buffer(at.x), layout: activations.get(at.x)! },
-          before: () => {
-            this.#prepare(input_ids, rows, 0, begun);
-            begun = true;
-            this.#submit(this.#ops.body.slice(0, at.op), rows);
-          },
-          after: () => this.#submit(this.#ops.body.slice(at.op), rows),
-          submit: (steps) => this.#submit(steps, rows),
-          read: (from, words) => this.#readFrom(from, words),
-          write: (to, data) => this.#gpu.device.queue.writeBuffer(to, 0, data),
-          hookRows: async () => {
-            const read = new Map<string, Float32Array<ArrayBuffer>>();
-            for (const [hook, name] of hooks) {
-              const layout = activations.get(name)!;
-              read.set(hook, unpad(await this.#read(name, rows * pitch(layout)), layout));
-            }
-            return read;
-          },
-          head,
-          buffers: {
-            losses: buffer(own.losses),
-            cleanLosses: buffer(own.cleanLosses),
-            kl: buffer(own.kl),
-            final: buffer(finalNormed),
-            cleanFinal: buffer(cleanNormed),
-          },
-          finalPitch: pitch(activations.get(cleanNormed)!),
-        },
-        at.hook,
-        replacements,
-      );
-      await this.#checkFinite();
-      return comparison;
-    });
-  }
-
-  /**
    * Times every kernel of a pass up to the last hook point, or to the final norm.
    * @param repetitions passes, after one that warms up.
    * @throws what `forward` throws.
@@ -423,11 +311,6 @@ export class LanguageModel {
    * @param continued it is a part of a pass that has begun, whose mark of numbers that are not finite stays.
    */
   #runBody(input_ids: Uint32Array, rows: number, first = 0, continued = false): void {
-    this.#prepare(input_ids, rows, first, continued);
-    this.#submit(rows === 1 && this.#plan.cached ? this.#ops.single : this.#ops.body, rows, first);
-  }
-
-  #prepare(input_ids: Uint32Array, rows: number, first: number, continued: boolean): void {
     const { queue } = this.#gpu.device;
     queue.writeBuffer(this.#buffers.get(own.ids), 0, new Uint32Array(input_ids));
     this.#writeStep(rows, first);
@@ -436,54 +319,20 @@ export class LanguageModel {
       encoder.clearBuffer(this.#buffers.get(own.counters));
       queue.submit([encoder.finish()]);
     }
+    this.#submit(rows === 1 && this.#plan.cached ? this.#ops.single : this.#ops.body, rows, first);
   }
 
   #writeStep(rows: number, first: number): void {
-    this.#gpu.device.queue.writeBuffer(
-      this.#buffers.get(own.step),
-      0,
-      packStep({
-        rows,
-        number: 1,
-        step_size: 0,
-        second_moment_scale: 1,
-        sparsity_coefficient: 0,
-        k: 0,
-        threshold_scale: 1,
-        first,
-      }),
-    );
+    this.#gpu.device.queue.writeBuffer(this.#buffers.get(own.step), 0, passStep(rows, first));
   }
 
   /** @param position of the first row. */
   #submit(steps: readonly Step[], rows: number, position = 0): void {
-    for (let first = 0; first < steps.length; first += stepsPerSubmit) {
-      const encoder = this.#gpu.device.createCommandEncoder({ label: "language model" });
-      let pass: GPUComputePassEncoder | null = null;
-      for (const step of steps.slice(first, first + stepsPerSubmit)) {
-        if ("dispatch" in step) {
-          pass ??= encoder.beginComputePass({ label: "language model" });
-          encodeDispatches(pass, [step.dispatch]);
-        } else {
-          pass?.end();
-          pass = null;
-          const { from, to, rowBytes, which } = step;
-          const [source, count] = which === "last" ? [rows - 1, 1] : [0, rows];
-          const destination = which === "positions" ? position : 0;
-          encoder.copyBufferToBuffer(from, source * rowBytes, to, destination * rowBytes, count * rowBytes);
-        }
-      }
-      pass?.end();
-      this.#gpu.device.queue.submit([encoder.finish()]);
-    }
+    submitSteps(this.#gpu, steps, rows, position);
   }
 
-  #read(name: string, words: number): Promise<Float32Array<ArrayBuffer>> {
-    return this.#readFrom(this.#buffers.get(name), words);
-  }
-
-  async #readFrom(buffer: GPUBuffer, words: number): Promise<Float32Array<ArrayBuffer>> {
-    const values = await readFloat32(this.#gpu, buffer, 0, 4 * words);
+  async #read(name: string, words: number): Promise<Float32Array<ArrayBuffer>> {
+    const values = await readFloat32(this.#gpu, this.#buffers.get(name), 0, 4 * words);
     return values as Float32Array<ArrayBuffer>;
   }
 

@@ -31,18 +31,6 @@ export function place(layout: Layout, i: number): number {
   return Math.floor(i / layout.size) * groupPitch(layout) + (i % layout.size);
 }
 
-/** Rows with their padding, which is zero: f32 [rows, pitch]. */
-export function pad(rows: Float32Array<ArrayBuffer>, layout: Layout): Float32Array<ArrayBuffer> {
-  const step = groupPitch(layout);
-  if (step === layout.size) return rows;
-  const groups = rows.length / layout.size;
-  const result = new Float32Array(groups * step);
-  for (let group = 0; group < groups; group++) {
-    result.set(rows.subarray(group * layout.size, (group + 1) * layout.size), group * step);
-  }
-  return result;
-}
-
 /** Rows without their padding: f32 [rows, width]. */
 export function unpad(padded: Float32Array<ArrayBuffer>, layout: Layout): Float32Array<ArrayBuffer> {
   const [from, to] = [pitch(layout), width(layout)];

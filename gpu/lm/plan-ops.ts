@@ -30,13 +30,15 @@ export interface HeadPiece {
   piece: Piece;
   compute: Dispatch[];
   loss: Dispatch;
-  /** The clean pass's logits, and the divergence from them; null without a splice. */
-  divergence: Dispatch[] | null;
+  /** Takes it into the sums of a spliced program's divergences. */
+  divergence: Dispatch | null;
 }
 
 export interface PlannedOps {
   /** All up to the final norm. */
   body: Step[];
+  /** Steps of the body before the splice point; all where there is none. */
+  beforeSplice: number;
   head: HeadPiece[];
 }
 
@@ -48,12 +50,15 @@ export async function planOps(
   buffers: (name: string) => GPUBuffer,
 ): Promise<PlannedOps> {
   const planner = new OpPlanner(context, spec, plan, buffers);
-  const planned: PlannedOps = { body: [], head: [] };
+  const planned: PlannedOps = { body: [], beforeSplice: 0, head: [] };
+  let spliced = false;
   for (const op of plan.program.ops) {
     if (op.kind === "logits") planned.head.push(await planner.logits(op));
+    else if (op.kind === "splice") spliced = true;
     else if (op.kind === "copy" || op.kind === "keep" || op.kind === "last") {
       planned.body.push(planner.copy(op));
     } else planned.body.push({ dispatch: await planner.kernel(op) });
+    if (!spliced) planned.beforeSplice = planned.body.length;
   }
   return planned;
 }
@@ -78,7 +83,7 @@ class OpPlanner {
     return { from: this.#buffer(x), to: this.#buffer(y), rowBytes: 4 * pitch(this.#layout(x)), which };
   }
 
-  kernel(op: Exclude<Op, { kind: "copy" | "keep" | "last" | "logits" }>): Promise<Dispatch> {
+  kernel(op: Exclude<Op, { kind: "copy" | "keep" | "last" | "splice" | "logits" }>): Promise<Dispatch> {
     const context = this.#context;
     const { rows, length } = this.#plan;
     const buffer = this.#buffer;
@@ -149,31 +154,17 @@ class OpPlanner {
     const loss = await planLoss(
       this.#context,
       { rows, length, first, count, pitch: width },
-      { ids: this.#buffer(own.ids), logits: y, losses: this.#buffer(own.losses) },
+      { ids: this.#buffer(own.ids), logits: y, losses: this.#buffer(op.losses) },
     );
-    const divergence = op.clean === null ? null : await this.#divergence(op, op.clean, width);
+    const divergence =
+      op.divergence === null
+        ? null
+        : await planDivergence(
+            this.#context,
+            { rows, first, count, pitch: width },
+            { clean: this.#buffer(op.divergence.from), other: y, sums: this.#buffer(op.divergence.sums) },
+          );
     return { piece: op.piece, compute, loss, divergence };
-  }
-
-  /** The same logits of the clean pass, and what they differ by. */
-  async #divergence(op: Of<"logits">, clean: { x: string; y: string }, width: number): Promise<Dispatch[]> {
-    const { headRows: rows } = this.#plan;
-    const { logit_softcap: cap } = this.#spec;
-    const p = this.#buffer(clean.y);
-    const compute = [await this.#linear({ ...op, ...clean }, rows, width, "linear clean logits")];
-    if (cap !== null) compute.push(await planSoftcap(this.#context, { rows, stride: width / 4, cap }, p));
-    const divergence = await planDivergence(
-      this.#context,
-      { rows, ...op.piece, pitch: width },
-      {
-        p,
-        q: this.#buffer(op.y),
-        pSums: this.#buffer(own.cleanLosses),
-        qSums: this.#buffer(own.losses),
-        kl: this.#buffer(own.kl),
-      },
-    );
-    return [...compute, divergence];
   }
 
   /** y = x Wᵀ + b is the trainer's product: a row of W, padded with zeros, is a feature there. */

@@ -2,7 +2,16 @@ import { type BlockWeight, blockWeights, type CanonicalWeight, modelWeights } fr
 import { type BlockHook, blockHook, hookLayouts, requireHookPoint } from "./hook-points.ts";
 import { type Layout, pitch, plain } from "./layout.ts";
 import type { ModelSpec, NormSpec, RotarySpec } from "./model-spec.ts";
-import { requireSpliceable } from "./splice.ts";
+import {
+  comparedLogits,
+  divergenceName,
+  finalName,
+  liveAfter,
+  lossesName,
+  requireSpliceable,
+  savedName,
+  spliceVariants,
+} from "./splice-plan.ts";
 
 /**
  * What a pass does, as data: what is allocated, loaded and planned is read off it, so that sizes are told by what
@@ -23,8 +32,17 @@ export interface Program {
   logits: boolean;
   /** Keys and values of a sequence's positions so far, f32 [length, pitch] each; empty unless the program is cached. */
   caches: Map<string, Layout>;
-  /** Where the pass can be taken up with other activations: before this op, in this buffer. */
-  splice: { hook: string; op: number; x: string } | null;
+  /** Where activations are replaced on the way to the logits; null: nowhere. */
+  splice: SplicePoint | null;
+}
+
+/** The pass stops here, and goes on once for each variant (splice-plan.ts). */
+export interface SplicePoint {
+  hook: string;
+  /** Activation that holds the hook point there. */
+  x: string;
+  /** Activations that the rest of the pass needs as they are here. */
+  saved: string[];
 }
 
 /** Consecutive tokens of the vocabulary, whose rows of W_E, W_U and logits lie in one buffer. */
@@ -56,7 +74,9 @@ export type Op =
   | { kind: "keep"; x: string; y: string }
   /** The last row of x, alone in y. */
   | { kind: "last"; x: string; y: string }
-  /** One piece of the logits into its buffer, capped. */
+  /** Does nothing: what x holds may be replaced. */
+  | { kind: "splice"; x: string }
+  /** One piece of the logits into its buffer, capped, and into losses; and into sums of their divergence from others. */
   | {
       kind: "logits";
       x: string;
@@ -64,8 +84,8 @@ export type Op =
       W: string;
       b: string | null;
       piece: Piece;
-      /** The same of the pass that nothing was put into, to be compared with. */
-      clean: { x: string; y: string } | null;
+      losses: string;
+      divergence: { from: string; sums: string } | null;
     };
 
 /** f32 of a padded weight. */
@@ -81,7 +101,7 @@ export interface ProgramOptions {
   pieceTokens: number;
   /** One sequence, taken up part by part: attention reads keys and values from caches, and logits are the last row's. */
   cached?: boolean;
-  /** A hook point whose activations can be replaced; logits are asked for. */
+  /** Hook point whose activations are replaced; the program goes on to the logits. */
   splice?: string | null;
 }
 
@@ -89,17 +109,19 @@ export interface ProgramOptions {
 const residual = "residual";
 export const logitsPiece = "logits";
 export const lastRow = "last row";
-export const finalNormed = "normed";
-export const cleanNormed = "clean normed";
-export const cleanLogits = "clean logits";
+export const losses = "losses";
+const mlpIn = "mlp in";
 
-/** @throws UnknownHookError */
+/** @throws UnknownHookError, SpliceError */
 export function buildProgram(
   spec: ModelSpec,
   { hooks, logits, pieceTokens, cached = false, splice = null }: ProgramOptions,
 ): Program {
   for (const hook of hooks) requireHookPoint(spec, hook);
-  if (splice !== null) requireSpliceable(spec, splice);
+  if (splice !== null) {
+    requireHookPoint(spec, splice);
+    requireSpliceable(splice, spec.shared_norm);
+  }
   const pieces = piecesOf(spec.d_vocab, pieceTokens);
   const builder = new ProgramBuilder(spec, new Set(hooks), logits, pieces, cached, splice);
   builder.build();
@@ -133,9 +155,9 @@ class ProgramBuilder {
     cached: boolean,
     splice: string | null,
   ) {
-    this.#splice = splice;
     this.#spec = spec;
     this.#cached = cached;
+    this.#splice = splice;
     this.#wanted = wanted;
     this.#layouts = hookLayouts(spec);
     this.program = {
@@ -155,7 +177,8 @@ class ProgramBuilder {
     if (this.#finished()) return;
     this.#embed();
     for (let layer = 0; layer < this.#spec.n_layers && !this.#finished(); layer++) this.#block(layer);
-    if (this.program.logits) this.#head();
+    if (this.program.splice !== null) this.#variants(this.program.splice);
+    else if (this.program.logits) this.#head();
   }
 
   #finished(): boolean {
@@ -196,10 +219,10 @@ class ProgramBuilder {
       this.#do({ kind: "add", x: "attention out", y: residual, positions: false });
       capture("hook_resid_mid", residual);
     }
-    capture("hook_mlp_in", residual);
-    this.#normalized(blockHook(layer, "ln2.hook_normalized"));
+    const x = this.#mlpIn(blockHook(layer, "hook_mlp_in"));
+    this.#normalized(blockHook(layer, "ln2.hook_normalized"), x);
     if (this.#finished()) return;
-    if (!spec.shared_norm) this.#norm(residual, "normed", spec.norm, weight("ln2_w"), weight("ln2_b"));
+    if (!spec.shared_norm) this.#norm(x, "normed", spec.norm, weight("ln2_w"), weight("ln2_b"));
     const hidden = this.#hidden(weight);
     capture("mlp.hook_post", hidden);
     if (this.#finished()) return;
@@ -244,6 +267,18 @@ class ProgramBuilder {
     return y;
   }
 
+  /** What the MLP reads: the residual stream, or a copy where what replaces it must not stay in the stream. */
+  #mlpIn(hook: string): string {
+    if (hook !== this.#splice) {
+      this.#capture(hook, residual);
+      return residual;
+    }
+    this.#activation(mlpIn, plain(this.#spec.d_model));
+    this.#do({ kind: "copy", x: residual, y: mlpIn });
+    this.#capture(hook, mlpIn);
+    return mlpIn;
+  }
+
   /** From "normed" to what enters W_out, whose name it gives. */
   #hidden(weight: (name: BlockWeight) => string | null): string {
     const { gated } = this.#spec.mlp;
@@ -258,8 +293,8 @@ class ProgramBuilder {
   #head(): void {
     const { ln_final_w, ln_final_b, W_E, W_U, b_U } = modelWeights(this.#spec);
     const { norm } = this.#spec;
-    this.#norm(residual, finalNormed, norm, this.#optional(ln_final_w), this.#optional(ln_final_b));
-    let x = finalNormed;
+    this.#norm(residual, "normed", norm, this.#optional(ln_final_w), this.#optional(ln_final_b));
+    let x = "normed";
     if (this.#cached) {
       this.#activation(lastRow, plain(this.#spec.d_model));
       this.#do({ kind: "last", x, y: lastRow });
@@ -267,15 +302,39 @@ class ProgramBuilder {
     }
     const largest = Math.max(...this.program.pieces.map(({ count }) => count));
     this.#activation(logitsPiece, plain(largest));
-    const clean = this.#splice === null ? null : { x: cleanNormed, y: cleanLogits };
-    if (clean !== null) {
-      this.#activation(clean.x, plain(this.#spec.d_model));
-      this.#activation(clean.y, plain(largest));
-    }
     for (const piece of this.program.pieces) {
       const W = this.#piece(W_U ?? W_E!, piece);
       const b = b_U === undefined ? null : this.#piece(b_U, piece);
-      this.#do({ kind: "logits", x, y: logitsPiece, W, b, piece, clean });
+      this.#do({ kind: "logits", x, y: logitsPiece, W, b, piece, losses, divergence: null });
+    }
+  }
+
+  /** The final norm; then each piece of the logits of every variant, of which each keeps its head's input. */
+  #variants(splice: SplicePoint): void {
+    const { ln_final_w, ln_final_b, W_E, W_U, b_U } = modelWeights(this.#spec);
+    const { norm, d_model } = this.#spec;
+    this.#norm(residual, "normed", norm, this.#optional(ln_final_w), this.#optional(ln_final_b));
+    const { ops, activations, pieces } = this.program;
+    splice.saved = liveAfter(
+      ops,
+      ops.findIndex(({ kind }) => kind === "splice"),
+    );
+    for (const name of splice.saved) this.#activation(savedName(name), activations.get(name)!);
+    for (const variant of spliceVariants) this.#activation(finalName(variant), plain(d_model));
+    const largest = plain(Math.max(...pieces.map(({ count }) => count)));
+    this.#activation(logitsPiece, largest);
+    this.#activation(comparedLogits, largest);
+    for (const piece of pieces) {
+      const W = this.#piece(W_U ?? W_E!, piece);
+      const b = b_U === undefined ? null : this.#piece(b_U, piece);
+      for (const variant of spliceVariants) {
+        const clean = variant === "clean";
+        this.#do({
+          ...{ kind: "logits", x: finalName(variant), y: clean ? logitsPiece : comparedLogits, W, b, piece },
+          losses: lossesName(variant),
+          divergence: clean ? null : { from: logitsPiece, sums: divergenceName(variant) },
+        });
+      }
     }
   }
 
@@ -291,13 +350,15 @@ class ProgramBuilder {
   #capture(hook: string, x: string): void {
     const y = this.#hookBuffer(hook);
     if (y !== null) this.#do({ kind: "copy", x, y });
-    if (hook === this.#splice) this.program.splice = { hook, op: this.program.ops.length, x };
+    if (hook !== this.#splice) return;
+    this.program.splice = { hook, x, saved: [] };
+    this.#do({ kind: "splice", x });
   }
 
   /** The residual stream normalised, before weight and bias, if the hook point is wanted. */
-  #normalized(hook: string): void {
+  #normalized(hook: string, x = residual): void {
     const y = this.#hookBuffer(hook);
-    if (y !== null) this.#norm(residual, y, this.#spec.norm, null, null);
+    if (y !== null) this.#norm(x, y, this.#spec.norm, null, null);
   }
 
   #hookBuffer(hook: string): string | null {

@@ -1,119 +1,235 @@
-import { requireHookPoint } from "./hook-points.ts";
-import { type Layout, pad, pitch, unpad, width } from "./layout.ts";
+import type { Gpu } from "../device/gpu.ts";
+import { readFloat32, readUint32 } from "../device/readback.ts";
+import { divergedStep } from "../kernels/control.ts";
+import { UniformArena } from "../kernels/uniforms.ts";
+import { type ForwardPlan, own, planForward } from "./allocation.ts";
+import { hookPoints, requireHookPoint } from "./hook-points.ts";
+import { type HookBuffer, NonFiniteModelError } from "./language-model.ts";
+import { pitch } from "./layout.ts";
+import { loadModel, type ModelBuffers } from "./model-buffers.ts";
 import type { ModelSpec } from "./model-spec.ts";
-import type { HeadPiece, Step } from "./plan-ops.ts";
+import { type PlannedOps, planOps } from "./plan-ops.ts";
+import type { Precision } from "./precision.ts";
+import type { SplicePoint } from "./program.ts";
+import { passStep, submitSteps } from "./run-steps.ts";
+import {
+  divergenceName,
+  finalName,
+  lossesName,
+  SpliceError,
+  type SpliceVariant,
+  savedName,
+  spliceVariants,
+} from "./splice-plan.ts";
+import type { WeightSource } from "./weights.ts";
 
-/** Hook points that the rest of a pass reads: what is put there changes what the model predicts. */
-const spliceable =
-  /^(hook_embed|blocks\.\d+\.(hook_resid_pre|hook_resid_mid|hook_resid_post|attn\.hook_z|hook_attn_out|mlp\.hook_post|hook_mlp_out))$/;
-
-/** Nothing can be put in the place of a hook point's activations, for the pass does not go through it. */
-export class SpliceError extends Error {
-  override readonly name = "SpliceError";
+export interface SplicedModelOptions {
+  gpu: Gpu;
+  spec: ModelSpec;
+  weights: WeightSource;
+  precision?: Precision;
+  /** Hook point that is read. */
+  hook: string;
+  /** Hook point that is replaced: `hook` itself, or one that the pass comes by later. */
+  hook_out: string;
+  /** Most sequences of a pass, and tokens of each. */
+  n_sequences: number;
+  length: number;
 }
 
-/** @throws UnknownHookError; SpliceError */
-export function requireSpliceable(spec: ModelSpec, hook: string): void {
-  requireHookPoint(spec, hook);
-  if (spliceable.test(hook)) return;
-  throw new SpliceError(
-    `What ${hook} holds is read beside the model's own way, so nothing can be put in its place. Take the residual stream, hook_z, hook_post, or what attention or MLP give.`,
-  );
-}
-
-/** What a replacement is made from: activations by hook point, f32 [rows, width] each. */
-export type HookRows = ReadonlyMap<string, Float32Array<ArrayBuffer>>;
-
-export type Replacement = (activations: HookRows) => Float32Array<ArrayBuffer>;
-
-/** Outcome of one pass, per token. */
-export interface TokenOutcomes {
-  /** −ln p of each next token, in nats; of a sequence's last token, which has none, what does not count. */
-  losses: Float64Array<ArrayBuffer>;
-  /** KL(clean ‖ this), in nats. */
-  kl: Float32Array<ArrayBuffer>;
-}
-
-export interface Comparison {
-  clean: Float64Array<ArrayBuffer>;
-  /** In the order of the replacements. */
-  replaced: TokenOutcomes[];
-}
-
-/** What the comparison does with an open model, whose turn it has. */
-export interface SpliceAccess {
-  rows: number;
-  /** Where the splice's activations are when the first part has run. */
-  at: { buffer: GPUBuffer; layout: Layout };
-  /** Runs the pass up to the splice, and from there to the final norm. */
-  before(): void;
-  after(): void;
-  submit(steps: readonly Step[]): void;
-  write(buffer: GPUBuffer, data: Float32Array<ArrayBuffer>): void;
-  read(buffer: GPUBuffer, words: number): Promise<Float32Array<ArrayBuffer>>;
-  hookRows(): Promise<Map<string, Float32Array<ArrayBuffer>>>;
-  head: readonly HeadPiece[];
-  buffers: {
-    losses: GPUBuffer;
-    cleanLosses: GPUBuffer;
-    kl: GPUBuffer;
-    final: GPUBuffer;
-    cleanFinal: GPUBuffer;
-  };
-  finalPitch: number;
+/** What each token's prediction of the next is worth; NaN for a sequence's last, which has none. */
+export interface VariantResult {
+  /** −log p of the next token in nats, f64 [rows]. */
+  losses: Float64Array;
+  /** KL(clean ‖ variant) of the next token's distribution in nats, f64 [rows]. */
+  divergences: Float64Array;
 }
 
 /**
- * Runs a call's tokens once as they are and once for each replacement, which takes the place of the activations at the
- * splice. Each pass begins anew, for later layers write over what earlier ones left.
- * @param hook The splice's name, under which its activations are handed to the replacements.
+ * A language model that is run to a hook point once and from there on to the logits again and again, with whatever stands
+ * at the hook point then. Its methods submit work and are called in turn: `begin`, then for each variant `restore`, what
+ * replaces the activations, and `end`; at last `results`.
  */
-export async function compareSpliced(
-  access: SpliceAccess,
-  hook: string,
-  replacements: readonly Replacement[],
-): Promise<Comparison> {
-  const { rows, at, head, buffers, finalPitch } = access;
-  access.before();
-  const activations = await access.hookRows();
-  activations.set(hook, unpad(await access.read(at.buffer, rows * pitch(at.layout)), at.layout));
-  access.after();
-  for (const { compute, loss } of head) access.submit(asSteps([...compute, loss]));
-  access.submit([
-    { from: buffers.final, to: buffers.cleanFinal, rowBytes: 4 * finalPitch, which: "first" },
-    { from: buffers.losses, to: buffers.cleanLosses, rowBytes: 16, which: "first" },
-  ]);
-  const clean = lossesOf(await access.read(buffers.losses, 4 * rows));
-  const replaced: TokenOutcomes[] = [];
-  for (const replacement of replacements) {
-    const instead = replacement(activations);
-    if (instead.length !== rows * width(at.layout)) {
-      throw new RangeError(`${instead.length} numbers cannot take the place of ${rows * width(at.layout)}.`);
-    }
-    access.before();
-    access.write(at.buffer, pad(instead, at.layout));
-    access.after();
-    for (const { compute, loss } of head) access.submit(asSteps([...compute, loss]));
-    // The sums of the softmax are known after the last piece, so the pieces are made once more.
-    for (const { compute, divergence } of head) {
-      access.submit(asSteps([...compute, ...divergence!]));
-    }
-    replaced.push({
-      losses: lossesOf(await access.read(buffers.losses, 4 * rows)),
-      kl: await access.read(buffers.kl, rows),
-    });
+export class SplicedModel {
+  /** Activations at `hook` once `begin` has run. */
+  readonly input: HookBuffer;
+  /** Activations at `hook_out`, to be replaced between `restore` and `end`. */
+  readonly output: HookBuffer;
+  readonly #gpu: Gpu;
+  readonly #spec: ModelSpec;
+  readonly #plan: ForwardPlan;
+  readonly #splice: SplicePoint;
+  readonly #buffers: ModelBuffers;
+  readonly #ops: PlannedOps;
+  #rows = 0;
+
+  private constructor(
+    { gpu, spec, hook, hook_out }: SplicedModelOptions,
+    plan: ForwardPlan,
+    splice: SplicePoint,
+    buffers: ModelBuffers,
+    ops: PlannedOps,
+  ) {
+    this.#gpu = gpu;
+    this.#spec = spec;
+    this.#plan = plan;
+    this.#splice = splice;
+    this.#buffers = buffers;
+    this.#ops = ops;
+    const { hooks, activations } = plan.program;
+    const at = (name: string) => ({ buffer: buffers.get(name), layout: activations.get(name)! });
+    this.output = at(splice.x);
+    this.input = hook === hook_out ? this.output : at(hooks.get(hook)!);
   }
-  return { clean, replaced };
+
+  /**
+   * @throws UnknownHookError, SpliceError, ModelWeightsError and RangeError before anything is allocated; the ledger's
+   *   errors; nothing stays allocated then.
+   */
+  static async open(options: SplicedModelOptions): Promise<SplicedModel> {
+    const { gpu, spec, weights, hook, hook_out, n_sequences, length, precision = "f32" } = options;
+    requireOrder(spec, hook, hook_out);
+    if (length < 2) throw new RangeError("A sequence of one token has no next token to predict.");
+    const plan = planForward(spec, gpu.capabilities, {
+      hooks: hook === hook_out ? [] : [hook],
+      n_sequences,
+      length,
+      logits: true,
+      precision,
+      splice: hook_out,
+    });
+    const { splice } = plan.program;
+    if (splice === null) throw new SpliceError(`The pass does not come by ${hook_out}.`);
+    const buffers = await loadModel(gpu, spec, weights, plan);
+    try {
+      const uniforms = new UniformArena(gpu, buffers.get(own.uniforms));
+      const context = { gpu, uniforms, step: buffers.get(own.step) };
+      const ops = await planOps(context, spec, plan, (name) => buffers.get(name));
+      return new SplicedModel(options, plan, splice, buffers, ops);
+    } catch (refused) {
+      buffers.close();
+      throw refused;
+    }
+  }
+
+  /**
+   * Runs to the hook point and keeps what the rest of the pass needs.
+   * @param input_ids [n, length], n at most `n_sequences`. @throws RangeError for tokens that are not in the vocabulary.
+   */
+  begin(input_ids: Uint32Array<ArrayBuffer>): void {
+    const { rows, length } = this.#plan;
+    if (input_ids.length === 0 || input_ids.length % length !== 0 || input_ids.length > rows) {
+      throw new RangeError(`${input_ids.length} tokens are no whole number of sequences, or too many.`);
+    }
+    const beyond = input_ids.find((id) => id >= this.#spec.d_vocab);
+    if (beyond !== undefined) {
+      throw new RangeError(`Token ${beyond} is not in the model's vocabulary of ${this.#spec.d_vocab}.`);
+    }
+    const { queue } = this.#gpu.device;
+    this.#rows = input_ids.length;
+    queue.writeBuffer(this.#buffers.get(own.ids), 0, input_ids);
+    queue.writeBuffer(this.#buffers.get(own.step), 0, passStep(this.#rows));
+    const encoder = this.#gpu.device.createCommandEncoder({ label: "spliced model" });
+    encoder.clearBuffer(this.#buffers.get(own.counters));
+    queue.submit([encoder.finish()]);
+    submitSteps(this.#gpu, this.#ops.body.slice(0, this.#ops.beforeSplice), this.#rows);
+    this.#copy(this.#splice.saved.map((name) => [name, savedName(name)]));
+  }
+
+  /** Puts back what stood at the hook point when `begin` came there. */
+  restore(): void {
+    this.#copy(this.#splice.saved.map((name) => [savedName(name), name]));
+  }
+
+  /** Runs from the hook point to the final norm with what stands there now. */
+  end(variant: SpliceVariant): void {
+    submitSteps(this.#gpu, this.#ops.body.slice(this.#ops.beforeSplice), this.#rows);
+    this.#copy([["normed", finalName(variant)]]);
+  }
+
+  /** Losses and divergences of every variant, each of which must have ended. @throws NonFiniteModelError */
+  async results(): Promise<Record<SpliceVariant, VariantResult>> {
+    for (const { compute, loss, divergence } of this.#ops.head) {
+      const dispatches = [...compute, loss, ...(divergence === null ? [] : [divergence])];
+      submitSteps(
+        this.#gpu,
+        dispatches.map((dispatch) => ({ dispatch })),
+        this.#rows,
+      );
+    }
+    const sums = new Map<SpliceVariant, Float32Array>();
+    const divergences = new Map<SpliceVariant, Float32Array>();
+    for (const variant of spliceVariants) {
+      sums.set(variant, await this.#read(lossesName(variant)));
+      if (variant !== "clean") divergences.set(variant, await this.#read(divergenceName(variant)));
+    }
+    await this.#checkFinite();
+    const clean = sums.get("clean")!;
+    const result = (variant: SpliceVariant) =>
+      this.#result(clean, sums.get(variant)!, divergences.get(variant) ?? null);
+    return {
+      clean: result("clean"),
+      spliced: result("spliced"),
+      zero: result("zero"),
+      mean: result("mean"),
+    };
+  }
+
+  close(): void {
+    this.#buffers.close();
+  }
+
+  #result(clean: Float32Array, sums: Float32Array, divergence: Float32Array | null): VariantResult {
+    const losses = new Float64Array(this.#rows).fill(Number.NaN);
+    const divergences = new Float64Array(this.#rows).fill(Number.NaN);
+    for (let row = 0; row < this.#rows; row++) {
+      if (row % this.#plan.length === this.#plan.length - 1) continue;
+      const at = 4 * row;
+      const logTotal = logSumExp(sums, at);
+      losses[row] = logTotal - sums[at + 2]!;
+      // Σ p (a − b) − logsumexp(a) + logsumexp(b).
+      divergences[row] =
+        divergence === null
+          ? 0
+          : divergence[at + 2]! / divergence[at + 1]! + (logTotal - logSumExp(clean, at));
+    }
+    return { losses, divergences };
+  }
+
+  #copy(pairs: readonly (readonly [from: string, to: string])[]): void {
+    const encoder = this.#gpu.device.createCommandEncoder({ label: "splice" });
+    for (const [from, to] of pairs) {
+      const rowBytes = 4 * pitch(this.#plan.program.activations.get(from)!);
+      encoder.copyBufferToBuffer(this.#buffers.get(from), 0, this.#buffers.get(to), 0, this.#rows * rowBytes);
+    }
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  #read(name: string): Promise<Float32Array> {
+    return readFloat32(this.#gpu, this.#buffers.get(name), 0, 16 * this.#rows);
+  }
+
+  async #checkFinite(): Promise<void> {
+    const [mark] = await readUint32(this.#gpu, this.#buffers.get(own.counters));
+    if (divergedStep(mark!) === null) return;
+    throw new NonFiniteModelError(
+      "The language model's activations are not finite: its weights are damaged or made for another model, or what is put in their place is too large.",
+    );
+  }
 }
 
-function asSteps(dispatches: readonly Extract<Step, { dispatch: unknown }>["dispatch"][]): Step[] {
-  return dispatches.map((dispatch) => ({ dispatch }));
+/** Of (largest, Σ exp(logit − largest)) at a place. */
+function logSumExp(sums: Float32Array, at: number): number {
+  return sums[at]! + Math.log(sums[at + 1]!);
 }
 
-/** From (largest, total, next) of each token. */
-function lossesOf(sums: Float32Array): Float64Array<ArrayBuffer> {
-  return Float64Array.from({ length: sums.length / 4 }, (_, row) => {
-    const [largest, total, next] = sums.subarray(4 * row, 4 * row + 3) as unknown as [number, number, number];
-    return largest + Math.log(total) - next;
-  });
+/** @throws UnknownHookError, SpliceError */
+function requireOrder(spec: ModelSpec, hook: string, hook_out: string): void {
+  for (const name of [hook, hook_out]) requireHookPoint(spec, name);
+  const names = hookPoints(spec).map(({ name }) => name);
+  if (names.indexOf(hook_out) < names.indexOf(hook)) {
+    throw new SpliceError(
+      `The pass comes by ${hook_out} before ${hook}, from which its activations would be reconstructed.`,
+    );
+  }
 }

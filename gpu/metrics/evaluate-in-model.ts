@@ -1,255 +1,309 @@
 import { type TokenReader, tokenKind } from "../data/tokens.ts";
 import type { Gpu } from "../device/gpu.ts";
-import { requireHookPoint } from "../lm/hook-points.ts";
-import { openLanguageModel } from "../lm/language-model.ts";
+import { NonFiniteModelError } from "../lm/language-model.ts";
 import type { ModelSpec } from "../lm/model-spec.ts";
-import { type HookRows, requireSpliceable } from "../lm/splice.ts";
+import type { Precision } from "../lm/precision.ts";
+import { SplicedModel } from "../lm/splice.ts";
+import { SpliceError, type SpliceVariant, spliceVariants } from "../lm/splice-plan.ts";
 import type { WeightSource } from "../lm/weights.ts";
-import { decode, encode } from "../sae/inference.ts";
 import type { Sae } from "../sae/sae.ts";
-import { type Firing, FiringTotals } from "./firing.ts";
-import { type Reconstruction, ReconstructionTotals } from "./reconstruction.ts";
-
-/**
- * How a language model does with an SAE in it: x̂ takes the place of x at a hook point, on every token of text; special
- * tokens and padding keep what the model computed, since no SAE is trained on them (SAELens exclude_special_tokens). Losses
- * are means over the predictions of a text token, in nats.
- */
-export interface InModel {
-  /** As the model is. */
-  ce_clean: number;
-  /** With the SAE's reconstruction. */
-  ce_spliced: number;
-  /** With zero, and with the mean activation of the evaluated text, in place of the activations. */
-  ce_zero: number;
-  ce_mean: number;
-  /** ce_spliced − ce_clean. */
-  delta_ce: number;
-  /**
-   * (ce_zero − ce_spliced) / (ce_zero − ce_clean) (SAELens, SAEBench ce_loss_score): 1 is no harm; null where zero does none
-   * either. `loss_recovered_mean` is the same against the mean.
-   */
-  loss_recovered: number | null;
-  loss_recovered_mean: number | null;
-  /** Mean of KL(clean ‖ spliced) over the same predictions, in nats. */
-  kl: number;
-  /** Tokens of text that went through the SAE, and predictions that the losses are means of. */
-  n_tokens: number;
-  n_predictions: number;
-}
-
-export interface ModelEvaluation extends InModel, Reconstruction, Firing {
-  /** Share of the tokens on which each feature fires, [d_sae]. */
-  feature_frequency: Float64Array;
-}
+import { SaeOnGpu } from "../sae/sae-on-gpu.ts";
+import { frequencyHistogram, type SaeHistograms } from "./sae-histograms.ts";
+import { rowStatistics, SaeSplice } from "./sae-splice.ts";
 
 export interface EvaluateInModelOptions {
   gpu: Gpu;
   spec: ModelSpec;
   weights: WeightSource;
+  /** Of the model's weights; default f32. */
+  precision?: Precision;
   tokens: TokenReader;
-  /** Where the SAE reads. */
+  /** Hook point that the SAE reads. */
   hook: string;
-  /** Where a transcoder writes, which the pass comes by later; the same without it. */
+  /** Hook point that a transcoder replaces, which the pass comes by later; default: `hook`. */
   hook_out?: string;
   sae: Sae;
-  /** Sequences to evaluate on. */
   first_sequence: number;
   n_sequences: number;
+  /** Sequences of one pass; results do not depend on it but for the order in which they are added up. */
   sequences_together?: number;
+  /** Text tokens that go through the SAE at once; default: as many as a pass has, or 64 MiB of pre-activations. */
+  tokens_together?: number;
+  /** What mean ablation puts in place, [d_out]; default: the mean of the evaluated tokens, from passes of their own. */
+  mean?: Float32Array;
   signal?: AbortSignal;
-  onProgress?(sequences: number): void;
+  /** `sequences` of `n_sequences` are done in this stage; there is no "mean" where the mean is given. */
+  onProgress?(progress: { stage: "mean" | "losses"; sequences: number; n_sequences: number }): void;
 }
-
-const tokensTogether = 2_048;
 
 /**
- * Measures an SAE within its model. The model runs on the GPU, once clean and once for each replacement; the SAE in
- * float64 on the CPU, as for every evaluation.
- * @throws UnknownHookError, SpliceError, RangeError where widths do not fit or no text is predicted; what the model throws;
- *   the reason of `signal`.
+ * What an SAE is worth within its language model. Its reconstruction takes the place of the activations of text tokens;
+ * special and padding tokens keep theirs (SAEBench's exclude_special_tokens_from_reconstruction). Ablation does the same
+ * with zeros or the mean; SAEBench ablates special tokens too. Losses and divergences are means over the predictions whose
+ * target is a text token; SAEBench takes those that are made at one. x is what is replaced, x̂ what comes in its place.
+ */
+export interface ModelEvaluation {
+  /** Text tokens whose activations were replaced. */
+  n_tokens: number;
+  n_predictions: number;
+  /** Mean −log p of the next token in nats: of the model itself, and with x̂, zeros, or the mean of x in the place of x. */
+  ce_clean: number;
+  ce_spliced: number;
+  ce_zero: number;
+  ce_mean: number;
+  /** (ce_zero − ce_spliced) / (ce_zero − ce_clean) (SAELens, SAEBench ce_loss_score); null where ablation changes nothing. */
+  loss_recovered: number | null;
+  /** The same with ce_mean. */
+  loss_recovered_mean: number | null;
+  /** ce_spliced − ce_clean (Gemma Scope's delta LM loss). */
+  delta_ce: number;
+  /** Mean KL(clean ‖ ·) of the next token's distribution in nats; rounding may leave −1e-7 where there is none. */
+  kl: number;
+  kl_zero: number;
+  kl_mean: number;
+  /** (kl_zero − kl) / kl_zero (SAELens, SAEBench kl_div_score); null where ablation changes nothing. */
+  kl_recovered: number | null;
+  /** Features that fire on a text token, in the mean. */
+  l0: number;
+  /** As in reconstruction.ts, over the text tokens; null where x does not vary, or is zero. */
+  mse: number;
+  fvu: number | null;
+  explained_variance: number | null;
+  normalized_mse: number | null;
+  cossim: number | null;
+  l2_ratio: number | null;
+  /** Features that fired on none of the text tokens. */
+  dead_features: number;
+  /** Share of the text tokens on which each feature fires, [d_sae], and its histogram. */
+  feature_frequency: Float64Array;
+  density_histogram: NonNullable<SaeHistograms["frequency"]>;
+}
+
+/** Tokens of a pass by default. */
+const passTokens = 1_024;
+
+/**
+ * Runs a model over sequences with and without an SAE at a hook point. All on the GPU: what comes back are sums of each
+ * token and column. Each pass is run to the hook point once (twice where the mean is not given) and from there on to the
+ * logits four times.
+ * @throws RangeError for numbers, widths or an SAE that do not fit, and where there is no text to predict; SpliceError,
+ *   UnknownHookError and ModelWeightsError; NonFiniteModelError; the ledger's errors; the reason of `signal`.
  */
 export async function evaluateInModel(options: EvaluateInModelOptions): Promise<ModelEvaluation> {
-  const { gpu, spec, weights, tokens, hook, hook_out = hook, sae, n_sequences, signal } = options;
-  requireSpliceable(spec, hook_out);
-  fits(spec, sae, hook, hook_out);
+  const { gpu, tokens, sae, hook, first_sequence, n_sequences, mean } = options;
+  const { hook_out = hook } = options;
+  const { d_out } = sae.config;
   const { length } = tokens;
-  if (length < 2) throw new RangeError("A sequence of one token has no next token to predict.");
-  const together = Math.min(
-    n_sequences,
-    options.sequences_together ?? Math.max(1, Math.floor(tokensTogether / length)),
-  );
-  const mean = await meanOfText(options, hook_out, together);
-  const model = await openLanguageModel({
-    gpu,
-    spec,
-    weights,
-    hooks: hook === hook_out ? [] : [hook],
-    splice: hook_out,
-    n_sequences: together,
-    length,
-    logits: true,
-  });
+  if (
+    !isCount(first_sequence, 0) ||
+    !isCount(n_sequences, 1) ||
+    first_sequence + n_sequences > tokens.n_sequences
+  ) {
+    throw new RangeError(
+      `There are ${tokens.n_sequences} sequences, and not ${n_sequences} of them from ${first_sequence} on.`,
+    );
+  }
+  const together = options.sequences_together ?? Math.max(1, Math.floor(passTokens / length));
+  if (!isCount(together, 1)) throw new RangeError(`A pass takes one sequence or more, not ${together}.`);
+  const { tokens_together } = options;
+  if (tokens_together !== undefined && !isCount(tokens_together, 1)) {
+    throw new RangeError(`The SAE takes one token or more at once, not ${tokens_together}.`);
+  }
+  if (mean !== undefined && mean.length !== d_out) {
+    throw new RangeError(`The mean has ${mean.length} numbers, but ${d_out} are reconstructed.`);
+  }
+  if (sae.config.transcoder && options.hook_out === undefined) {
+    throw new SpliceError("A transcoder replaces another hook point than it reads: name it as hook_out.");
+  }
+  const atOnce = Math.min(together, n_sequences);
+  const passRows = atOnce * length;
+  const cleanup: (() => void)[] = [];
   try {
-    const firing = new FiringTotals(sae.config.d_sae);
-    const reconstruction = new ReconstructionTotals(mean.row);
-    const sums = { clean: 0, spliced: 0, zero: 0, mean: 0, kl: 0, predictions: 0 };
-    for await (const { ids, kinds, done } of batches(options, together)) {
-      const text = textRows(kinds);
-      const throughSae = (activations: HookRows) => {
-        const y = activations.get(hook_out)!;
-        const x = pick(activations.get(hook)!, text, sae.config.d_in);
-        const f = encode(sae, x);
-        const reconstructed = decode(sae, f, x);
-        firing.add(f);
-        reconstruction.add(pick(y, text, sae.config.d_out), reconstructed);
-        return put(
-          y,
-          text,
-          sae.config.d_out,
-          (row, column) => reconstructed[row * sae.config.d_out + column]!,
-        );
-      };
-      const constant = (row: Float64Array | null) => (activations: HookRows) =>
-        put(activations.get(hook_out)!, text, sae.config.d_out, (_, column) => row?.[column] ?? 0);
-      const { clean, replaced } = await model.spliced(ids, [throughSae, constant(null), constant(mean.row)]);
-      const [spliced, zero, averaged] = replaced as [
-        (typeof replaced)[0],
-        (typeof replaced)[0],
-        (typeof replaced)[0],
-      ];
-      for (let row = 0; row < kinds.length; row++) {
-        if (row % length === length - 1 || kinds[row + 1] !== tokenKind.text) continue;
-        sums.clean += clean[row]!;
-        sums.spliced += spliced.losses[row]!;
-        sums.zero += zero.losses[row]!;
-        sums.mean += averaged.losses[row]!;
-        sums.kl += spliced.kl[row]!;
-        sums.predictions++;
-      }
-      options.onProgress?.(done);
-      signal?.throwIfAborted();
+    const size = { n_sequences: atOnce, length };
+    const model = await SplicedModel.open({ ...options, ...size, hook_out });
+    cleanup.push(() => model.close());
+    const onGpu = await SaeOnGpu.open(gpu, sae, Math.min(passRows, tokens_together ?? passRows));
+    cleanup.push(() => onGpu.close());
+    const splice = await SaeSplice.open({
+      gpu,
+      sae: onGpu,
+      input: model.input,
+      output: model.output,
+      passRows,
+    });
+    cleanup.push(() => splice.close());
+    const run = new InModelRun(options, atOnce, model, splice, d_out);
+    splice.setMean(Float32Array.from(mean ?? (await run.mean())));
+    await run.losses();
+    if (!(await onGpu.finite())) {
+      throw new NonFiniteModelError("The SAE's pre-activations are not finite on these activations.");
     }
-    if (sums.predictions === 0) throw new RangeError("None of the sequences has text to predict.");
+    return run.result(await onGpu.firings());
+  } finally {
+    for (const undo of cleanup.reverse()) undo();
+  }
+}
+
+function isCount(value: number, least: number): boolean {
+  return Number.isSafeInteger(value) && value >= least;
+}
+
+interface Batch {
+  ids: Uint32Array<ArrayBuffer>;
+  kinds: Uint8Array<ArrayBuffer>;
+  /** Rows that are text. */
+  text: Uint32Array<ArrayBuffer>;
+}
+
+/** One evaluation: what is run, and the sums so far. */
+class InModelRun {
+  readonly #options: EvaluateInModelOptions;
+  readonly #together: number;
+  readonly #model: SplicedModel;
+  readonly #splice: SaeSplice;
+  readonly #errors: Float64Array;
+  #tokens = 0;
+  #predictions = 0;
+  readonly #losses: Record<SpliceVariant, number> = { clean: 0, spliced: 0, zero: 0, mean: 0 };
+  readonly #divergences: Record<SpliceVariant, number> = { clean: 0, spliced: 0, zero: 0, mean: 0 };
+  #error = 0;
+  #spread = 0;
+  /** Sums of ratios of single rows, and of how many rows they are. */
+  readonly #ratios = { normalized: 0, cosine: 0, length: 0 };
+  readonly #ratioRows = { normalized: 0, cosine: 0, length: 0 };
+
+  constructor(
+    options: EvaluateInModelOptions,
+    together: number,
+    model: SplicedModel,
+    splice: SaeSplice,
+    d_out: number,
+  ) {
+    this.#options = options;
+    this.#together = together;
+    this.#model = model;
+    this.#splice = splice;
+    this.#errors = new Float64Array(d_out);
+  }
+
+  /** Mean of the activations that are replaced, over the text tokens, f64 [d_out]. */
+  async mean(): Promise<Float64Array> {
+    const sums = new Float64Array(this.#errors.length);
+    let rows = 0;
+    for await (const { ids, text } of this.#batches("mean")) {
+      this.#model.begin(ids);
+      this.#splice.choose(text);
+      await this.#splice.addOutput(sums);
+      rows += text.length;
+    }
+    return sums.map((sum) => sum / Math.max(1, rows));
+  }
+
+  async losses(): Promise<void> {
+    for await (const batch of this.#batches("losses")) {
+      this.#model.begin(batch.ids);
+      this.#splice.choose(batch.text);
+      this.#model.end("clean");
+      this.#model.restore();
+      this.#addRows(await this.#splice.reconstruct(this.#errors));
+      this.#model.end("spliced");
+      for (const variant of ["zero", "mean"] as const) {
+        this.#model.restore();
+        this.#splice.ablate(variant);
+        this.#model.end(variant);
+      }
+      await this.#addPredictions(batch);
+    }
+    if (this.#predictions === 0) throw new RangeError("There is no text to predict in these sequences.");
+  }
+
+  result(firings: Uint32Array): ModelEvaluation {
+    const tokens = this.#tokens;
+    const ce = (variant: SpliceVariant) => this.#losses[variant] / this.#predictions;
+    const kl = (variant: SpliceVariant) => this.#divergences[variant] / this.#predictions;
+    const recovered = (ablated: number) => quotient(ablated - ce("spliced"), ablated - ce("clean"));
+    const feature_frequency = Float64Array.from(firings, (count) => count / tokens);
+    // Σ_d of the rows' number times the variance of e.
+    const errorSpread = this.#error - this.#errors.reduce((sum, total) => sum + (total * total) / tokens, 0);
     return {
-      ...inModel(sums, mean.tokens),
-      ...reconstruction.result(),
-      ...firing.result(),
-      feature_frequency: firing.densities(),
+      n_tokens: tokens,
+      n_predictions: this.#predictions,
+      ce_clean: ce("clean"),
+      ce_spliced: ce("spliced"),
+      ce_zero: ce("zero"),
+      ce_mean: ce("mean"),
+      loss_recovered: recovered(ce("zero")),
+      loss_recovered_mean: recovered(ce("mean")),
+      delta_ce: ce("spliced") - ce("clean"),
+      kl: kl("spliced"),
+      kl_zero: kl("zero"),
+      kl_mean: kl("mean"),
+      kl_recovered: quotient(kl("zero") - kl("spliced"), kl("zero")),
+      l0: feature_frequency.reduce((sum, share) => sum + share, 0),
+      mse: this.#error / tokens,
+      fvu: quotient(this.#error, this.#spread),
+      explained_variance: this.#spread > 0 ? 1 - errorSpread / this.#spread : null,
+      normalized_mse: quotient(this.#ratios.normalized, this.#ratioRows.normalized),
+      cossim: quotient(this.#ratios.cosine, this.#ratioRows.cosine),
+      l2_ratio: quotient(this.#ratios.length, this.#ratioRows.length),
+      dead_features: firings.reduce((dead, count) => dead + (count === 0 ? 1 : 0), 0),
+      feature_frequency,
+      density_histogram: frequencyHistogram(feature_frequency),
     };
-  } finally {
-    model.close();
   }
-}
 
-interface Sums {
-  clean: number;
-  spliced: number;
-  zero: number;
-  mean: number;
-  kl: number;
-  predictions: number;
-}
-
-function inModel({ predictions, ...sums }: Sums, n_tokens: number): InModel {
-  const of = (sum: number) => sum / predictions;
-  const recovered = (ablated: number) =>
-    ablated === sums.clean ? null : (ablated - sums.spliced) / (ablated - sums.clean);
-  return {
-    ce_clean: of(sums.clean),
-    ce_spliced: of(sums.spliced),
-    ce_zero: of(sums.zero),
-    ce_mean: of(sums.mean),
-    delta_ce: of(sums.spliced - sums.clean),
-    loss_recovered: recovered(sums.zero),
-    loss_recovered_mean: recovered(sums.mean),
-    kl: of(sums.kl),
-    n_tokens,
-    n_predictions: predictions,
-  };
-}
-
-function fits(spec: ModelSpec, { config }: Sae, hook: string, hook_out: string): void {
-  const widths = [
-    [hook, config.d_in],
-    [hook_out, config.d_out],
-  ] as const;
-  for (const [name, expected] of widths) {
-    const { width } = requireHookPoint(spec, name);
-    if (width !== expected) {
-      throw new RangeError(`${name} has width ${width} in this model, but the SAE has ${expected}.`);
+  async *#batches(stage: "mean" | "losses"): AsyncGenerator<Batch> {
+    const { tokens, first_sequence, n_sequences, signal, onProgress } = this.#options;
+    for (let done = 0; done < n_sequences; ) {
+      signal?.throwIfAborted();
+      const count = Math.min(this.#together, n_sequences - done);
+      const first = first_sequence + done;
+      const [ids, kinds] = await Promise.all([tokens.read(first, count), tokens.kinds(first, count)]);
+      const text = [...kinds.keys()].filter((row) => kinds[row] === tokenKind.text);
+      yield { ids, kinds, text: Uint32Array.from(text) };
+      done += count;
+      onProgress?.({ stage, sequences: done, n_sequences });
     }
   }
-}
 
-/** Mean activation of the text at a hook point, [width], and how many tokens it is of. */
-async function meanOfText(
-  options: EvaluateInModelOptions,
-  hook: string,
-  together: number,
-): Promise<{ row: Float64Array; tokens: number }> {
-  const { gpu, spec, weights, tokens } = options;
-  const { width } = requireHookPoint(spec, hook);
-  const row = new Float64Array(width);
-  let count = 0;
-  const model = await openLanguageModel({
-    gpu,
-    spec,
-    weights,
-    hooks: [hook],
-    n_sequences: together,
-    length: tokens.length,
-  });
-  try {
-    for await (const { ids, kinds } of batches(options, together)) {
-      const activations = (await model.forward(ids)).get(hook)!;
-      for (const at of textRows(kinds)) {
-        for (let column = 0; column < width; column++) row[column]! += activations[at * width + column]!;
-        count++;
+  #addRows(statistics: Float32Array): void {
+    for (let at = 0; at < statistics.length; at += rowStatistics) {
+      const [error, spread, square, output, inner] = statistics.subarray(at, at + 5) as unknown as [
+        number,
+        number,
+        number,
+        number,
+        number,
+      ];
+      this.#tokens++;
+      this.#error += error;
+      this.#spread += spread;
+      if (square > 0) this.#addRatio("normalized", error / square);
+      if (square > 0) this.#addRatio("length", Math.sqrt(output / square));
+      if (square > 0 && output > 0) this.#addRatio("cosine", inner / Math.sqrt(square * output));
+    }
+  }
+
+  #addRatio(name: "normalized" | "cosine" | "length", value: number): void {
+    this.#ratios[name] += value;
+    this.#ratioRows[name]++;
+  }
+
+  async #addPredictions({ kinds }: Batch): Promise<void> {
+    const { length } = this.#options.tokens;
+    const results = await this.#model.results();
+    for (let row = 0; row < kinds.length; row++) {
+      if (row % length === length - 1 || kinds[row + 1] !== tokenKind.text) continue;
+      this.#predictions++;
+      for (const variant of spliceVariants) {
+        this.#losses[variant] += results[variant].losses[row]!;
+        this.#divergences[variant] += results[variant].divergences[row]!;
       }
-      options.signal?.throwIfAborted();
     }
-  } finally {
-    model.close();
-  }
-  return { row: row.map((sum) => sum / Math.max(1, count)), tokens: count };
-}
-
-async function* batches(
-  { tokens, first_sequence, n_sequences }: EvaluateInModelOptions,
-  together: number,
-): AsyncGenerator<{ ids: Uint32Array<ArrayBuffer>; kinds: Uint8Array; done: number }> {
-  for (let done = 0; done < n_sequences; ) {
-    const count = Math.min(together, n_sequences - done);
-    const ids = await tokens.read(first_sequence + done, count);
-    const kinds = await tokens.kinds(first_sequence + done, count);
-    done += count;
-    yield { ids, kinds, done };
   }
 }
 
-function textRows(kinds: Uint8Array): number[] {
-  return Array.from(kinds.entries()).flatMap(([row, kind]) => (kind === tokenKind.text ? [row] : []));
-}
-
-/** Some rows of [n, width]. */
-function pick(rows: Float32Array, chosen: readonly number[], width: number): Float32Array {
-  const picked = new Float32Array(chosen.length * width);
-  for (const [at, row] of chosen.entries())
-    picked.set(rows.subarray(row * width, (row + 1) * width), at * width);
-  return picked;
-}
-
-/** [n, width] with other numbers in some rows. @param value Of the chosen row of that place, and column. */
-function put(
-  rows: Float32Array<ArrayBuffer>,
-  chosen: readonly number[],
-  width: number,
-  value: (at: number, column: number) => number,
-): Float32Array<ArrayBuffer> {
-  const result = rows.slice();
-  for (const [at, row] of chosen.entries()) {
-    for (let column = 0; column < width; column++) result[row * width + column] = value(at, column);
-  }
-  return result;
+function quotient(numerator: number, denominator: number): number | null {
+  // Nothing recovered of a loss that ablation lowers is 0, not −0.
+  return denominator === 0 ? null : numerator / denominator + 0;
 }

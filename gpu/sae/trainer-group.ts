@@ -1,4 +1,4 @@
-import { type ColumnRange, SourceColumns } from "../data/columns.ts";
+import { type ColumnRange, ColumnSplit, ColumnsOfSource, takesAll } from "../data/columns.ts";
 import type { ActivationSource, OpenSource } from "../data/source.ts";
 import { bufferUsage } from "../device/constants.ts";
 import type { Gpu } from "../device/gpu.ts";
@@ -12,6 +12,8 @@ import { createTrainerOn, type StepMetrics, type Trainer, type TrainerState } fr
 /** One SAE of a group. */
 export interface GroupMember {
   readonly config: TrainingConfig;
+  /** Columns of the source's rows that it trains on; null: all. */
+  readonly columns: ColumnRange | null;
   /** For everything but `advance`, which the group does for all. */
   readonly trainer: Omit<Trainer, "advance">;
   /** Why it was left behind: its training diverged, for instance. Null while it trains. */
@@ -22,9 +24,12 @@ export interface TrainerGroupOptions {
   gpu: Gpu;
   /** Of one batch size and one number of steps. */
   configs: readonly TrainingConfig[];
-  /** For each of them, the columns of the source's rows that it trains on: one hook point of several. Null for all. */
-  columns?: readonly (ColumnRange | null)[];
   source: ActivationSource;
+  /**
+   * Columns of the source's rows that each of them trains on, as one hook point of several that lie side by side; null, or
+   * not given: all. Members of different columns may differ in everything but batch size and number of steps.
+   */
+  columns?: readonly (ColumnRange | null)[];
   /** A state to go on from for each of them, all at one step. */
   resume?: readonly TrainerState[];
   /** Starting parameters for all of them. */
@@ -32,8 +37,8 @@ export interface TrainerGroupOptions {
 }
 
 /**
- * Several SAEs from one pass over the data: every batch is made once, and each SAE takes its own step on it, or on its
- * hook point's columns of it, with its own parameters, optimizer and normalisation. What ends one (it diverges, say) leaves the others as they would be alone.
+ * Several SAEs from one pass over the data: every batch is made once, and each SAE takes its own step on it with its own
+ * parameters, optimizer and normalisation. What ends one (it diverges, say) leaves the others as they would be alone.
  */
 export class TrainerGroup {
   readonly totalSteps: number;
@@ -41,27 +46,31 @@ export class TrainerGroup {
   readonly #source: OpenSource;
   readonly #raw: GPUBuffer;
   readonly #rows: number;
-  readonly #columns: readonly SourceColumns[];
-  readonly #members: { trainer: SaeTrainer; failure: Error | null }[];
+  readonly #members: { trainer: SaeTrainer; split: ColumnSplit | null; failure: Error | null }[];
 
+  /** Made by `createTrainerGroup`. */
   constructor(
     gpu: Gpu,
     source: OpenSource,
     raw: GPUBuffer,
-    columns: readonly SourceColumns[],
-    trainers: readonly SaeTrainer[],
+    members: readonly { trainer: SaeTrainer; split: ColumnSplit | null }[],
   ) {
     this.#gpu = gpu;
     this.#source = source;
     this.#raw = raw;
-    this.#columns = columns;
-    this.#members = trainers.map((trainer) => ({ trainer, failure: null }));
-    this.#rows = trainers[0]!.config.train_batch_size_tokens;
-    this.totalSteps = trainers[0]!.totalSteps;
+    this.#members = members.map((member) => ({ ...member, failure: null }));
+    const { trainer } = members[0]!;
+    this.#rows = trainer.config.train_batch_size_tokens;
+    this.totalSteps = trainer.totalSteps;
   }
 
   get members(): readonly GroupMember[] {
-    return this.#members.map(({ trainer, failure }) => ({ config: trainer.config, trainer, failure }));
+    return this.#members.map(({ trainer, split, failure }) => ({
+      config: trainer.config,
+      columns: split?.columns ?? null,
+      trainer,
+      failure,
+    }));
   }
 
   /** Steps taken (submitted) by those that still train. */
@@ -84,7 +93,7 @@ export class TrainerGroup {
     await this.#source.ready("training", this.step, this.#rows);
     const encoder = this.#gpu.device.createCommandEncoder({ label: `step ${this.step + 1}` });
     this.#source.encodeBatch(encoder, this.#raw, "training", this.step, this.#rows);
-    for (const columns of this.#columns) columns.encodeCopy(encoder);
+    for (const split of new Set(living.map(({ split }) => split))) split?.encode(encoder, this.#rows);
     for (const { trainer } of living) trainer.encodeStep(encoder);
     this.#gpu.device.queue.submit([encoder.finish()]);
     for (const { trainer } of living) trainer.afterSubmit();
@@ -102,7 +111,7 @@ export class TrainerGroup {
 
   close(): void {
     for (const { trainer } of this.#members) trainer.close();
-    for (const columns of this.#columns) columns.close();
+    for (const split of new Set(this.#members.map(({ split }) => split))) split?.close();
     this.#source.close();
     this.#gpu.ledger.free(this.#raw);
   }
@@ -130,11 +139,8 @@ export class TrainerGroup {
  */
 export async function createTrainerGroup(options: TrainerGroupOptions): Promise<TrainerGroup> {
   const { gpu, configs, source, resume, init } = options;
-  const ranges = configs.map((_, index) => options.columns?.[index] ?? null);
-  const [first] = configs;
-  if (first === undefined) throw new RangeError("A group needs at least one configuration.");
-  refuseDifferent(configs, ranges, source.d_in);
-  const rows = first.train_batch_size_tokens;
+  const columns = checkMembers(options);
+  const rows = configs[0]!.train_batch_size_tokens;
   const cleanup: (() => void)[] = [];
   try {
     const { STORAGE, COPY_SRC, COPY_DST } = bufferUsage;
@@ -142,72 +148,77 @@ export async function createTrainerGroup(options: TrainerGroupOptions): Promise<
     cleanup.push(() => gpu.ledger.free(raw));
     const opened = await source.open(gpu, rows);
     cleanup.push(() => opened.close());
-    const whole = { whole: raw, rows, pitch: source.d_in };
-    const columns = new Map<string, SourceColumns>();
-    for (const range of ranges) {
-      if (range === null || columns.has(String(range))) continue;
-      const made = await SourceColumns.open(gpu, opened, whole, range);
-      cleanup.push(() => made.close());
-      columns.set(String(range), made);
-    }
-    const trainers: SaeTrainer[] = [];
+    const splits = new Map<string, ColumnSplit>();
+    const members: { trainer: SaeTrainer; split: ColumnSplit | null }[] = [];
     for (const [index, config] of configs.entries()) {
       const state = resume?.[index];
-      const range = ranges[index] ?? null;
-      const own = range === null ? null : columns.get(String(range))!;
+      const range = columns[index]!;
+      let split: ColumnSplit | null = null;
+      if (range !== null) {
+        split =
+          splits.get(String(range)) ?? (await ColumnSplit.open(gpu, { raw, rows, d_in: source.d_in }, range));
+        if (!splits.has(String(range))) cleanup.push(split.close.bind(split));
+        splits.set(String(range), split);
+      }
+      const given = { gpu, config, ...(state && { resume: state }), ...(init && { init }) };
       const trainer = await createTrainerOn(
-        {
-          gpu,
-          config,
-          source: range === null ? source : narrowed(source, range),
-          ...(state && { resume: state }),
-          ...(init && { init }),
-        },
-        { opened: own ?? opened, raw: own?.raw ?? raw },
+        { ...given, source: split === null ? source : columnsOf(source, split.columns) },
+        split === null ? { opened, raw } : { opened: new ColumnsOfSource(opened, split), raw: split.target },
       );
       cleanup.push(() => trainer.close());
-      trainers.push(trainer);
+      members.push({ trainer, split });
     }
-    return new TrainerGroup(gpu, opened, raw, [...columns.values()], trainers);
+    return new TrainerGroup(gpu, opened, raw, members);
   } catch (refused) {
     for (const undo of cleanup.reverse()) undo();
     throw refused;
   }
 }
 
-/** A source's columns, to be planned for; the whole of it is open already. */
-function narrowed(source: ActivationSource, [, width]: ColumnRange): ActivationSource {
-  return {
-    d_in: width,
-    n_tokens: source.n_tokens,
-    gpuBytes: (maxRows) => source.gpuBytes(maxRows),
-    open: (gpu, maxRows) => source.open(gpu, maxRows),
-  };
-}
-
-/** Throws RangeError for configurations that cannot share batches of rows of width `d_in`. */
-function refuseDifferent(
-  configs: readonly TrainingConfig[],
-  ranges: readonly (ColumnRange | null)[],
-  d_in: number,
-): void {
-  const first = configs[0]!;
+/** The columns of each member. @throws RangeError */
+function checkMembers({ configs, source, columns }: TrainerGroupOptions): (ColumnRange | null)[] {
+  const [first] = configs;
+  if (first === undefined) throw new RangeError("A group needs at least one configuration.");
+  if (columns !== undefined && columns.length !== configs.length) {
+    throw new RangeError(`There are ${columns.length} ranges of columns for ${configs.length} SAEs.`);
+  }
+  const shared = ["train_batch_size_tokens", "training_tokens"] as const;
+  const sharedByColumns = ["d_in", "d_out", "n_hook_points"] as const;
+  const ranges = configs.map((_, index) => columns?.[index] ?? null);
   for (const [index, config] of configs.entries()) {
-    for (const name of ["train_batch_size_tokens", "training_tokens"] as const) {
+    const range = ranges[index]!;
+    const same = range === null && ranges[0] === null;
+    for (const name of same ? [...shared, ...sharedByColumns] : shared) {
       if (config[name] !== first[name]) {
         throw new RangeError(
           `SAEs of one pass over the data share ${name}: ${config[name]} and ${first[name]}.`,
         );
       }
     }
-    const [from, width] = ranges[index] ?? [0, d_in];
-    if (from < 0 || from + width > d_in) {
-      throw new RangeError(`Columns ${from} to ${from + width} are not all among the source's ${d_in}.`);
+    if (same && sourceWidth(config) !== sourceWidth(first)) {
+      throw new RangeError("SAEs of one pass over the data read rows of one width.");
     }
-    if (sourceWidth(config) !== width) {
-      throw new RangeError(
-        `An SAE that reads rows of ${sourceWidth(config)} columns cannot be trained on ${width} of them.`,
-      );
-    }
+    if (range !== null) checkRange(range, source.d_in, sourceWidth(config));
   }
+  return ranges.map((range) => (range === null || takesAll(range, source.d_in) ? null : range));
+}
+
+function checkRange([first, width]: ColumnRange, d_in: number, wanted: number): void {
+  const inside = Number.isInteger(first) && Number.isInteger(width) && first >= 0 && first + width <= d_in;
+  if (!inside) {
+    throw new RangeError(`Columns ${first} to ${first + width} are not in rows of ${d_in}.`);
+  }
+  if (width !== wanted) {
+    throw new RangeError(`The configuration reads rows of ${wanted} columns, but it is given ${width}.`);
+  }
+}
+
+/** The source as a member of these columns sees it. */
+function columnsOf(source: ActivationSource, [, width]: ColumnRange): ActivationSource {
+  return {
+    d_in: width,
+    n_tokens: source.n_tokens,
+    gpuBytes: (maxRows) => source.gpuBytes(maxRows),
+    open: () => Promise.reject(new Error("The source is open.")),
+  };
 }

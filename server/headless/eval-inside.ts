@@ -73,7 +73,9 @@ export async function evaluateInside({ output, options, json }: LocalInvocation)
         sae,
         n_sequences: most,
         signal: interruption.signal,
-        onProgress: (done) => progress.update(done),
+        onProgress: (done, _, stage) => {
+          if (stage === "losses") progress.update(done);
+        },
       }),
     );
     if (json) output.out(JSON.stringify({ sae: folder, hook, hook_out, n_sequences, ...figures }));

@@ -16,7 +16,8 @@ export interface WithinOptions {
   /** Most sequences. */
   n_sequences: number;
   signal?: AbortSignal;
-  onProgress?(sequences: number): void;
+  /** Sequences done of the stage, the mean's or the losses', and of how many. */
+  onProgress?(sequences: number, of: number, stage: "mean" | "losses"): void;
 }
 
 /** The sequences that an SAE is measured on: those held out from training, or the last of all where none is. */
@@ -39,6 +40,8 @@ export function evaluateWithin(options: WithinOptions): Promise<ModelEvaluation>
     sae,
     ...evaluationSequences(tokens, options.n_sequences),
     ...(signal === undefined ? {} : { signal }),
-    ...(onProgress === undefined ? {} : { onProgress }),
+    ...(onProgress === undefined
+      ? {}
+      : { onProgress: ({ stage, sequences, n_sequences }) => onProgress(sequences, n_sequences, stage) }),
   });
 }

@@ -4,7 +4,8 @@ import type { LocalInvocation } from "../cli/commands.ts";
 import { InvalidInputError } from "../errors.ts";
 import { loadModel } from "../models/load-model.ts";
 import { type ModelFolder, openModelFolder } from "../models/model-folder.ts";
-import { readTokenizer, type TextTokenizer } from "../models/tokenizer-file.ts";
+import { type ModelTokenizer, openModelTokenizer } from "../tokens/model-tokenizer.ts";
+import { TokenizerError } from "../tokens/tokenizer-error.ts";
 import { exitCode } from "./exit-code.ts";
 import { type GenerateRequest, generateRequest } from "./generate-request.ts";
 import { Interruption } from "./interruption.ts";
@@ -48,8 +49,8 @@ async function generated(request: GenerateRequest, signal: AbortSignal): Promise
   const model = await openModelFolder(request.model);
   try {
     const { prompt: given, precision, temperature, top_k, top_p, seed } = request;
-    const tokenizer = typeof given === "string" ? await readTokenizer(request.model) : null;
-    const prompt = typeof given === "string" ? tokenizer!.encode(given) : given;
+    const tokenizer = typeof given === "string" ? await openModelTokenizer(request.model) : null;
+    const prompt = typeof given === "string" ? idsOf(tokenizer!, given) : given;
     const max_new_tokens = roomFor(model, prompt, request);
     const gpu = await openGpu(request.adapter === null ? {} : { adapter: request.adapter });
     try {
@@ -111,6 +112,16 @@ function endsOf({ config }: ModelFolder): number[] {
   return (Array.isArray(id) ? id : [id]).filter((one) => Number.isSafeInteger(one)) as number[];
 }
 
-function textOf(tokenizer: TextTokenizer | null, ids: readonly number[]): string | null {
-  return tokenizer?.decode(ids) ?? null;
+/** With the special tokens that the tokenizer itself puts around a text, such as one for its beginning. */
+function idsOf({ file, tokenizer }: ModelTokenizer, text: string): number[] {
+  const { ids, tokens } = tokenizer.encode(text);
+  const unknown = ids.findIndex((id: number | undefined) => id === undefined);
+  if (unknown < 0) return ids;
+  const token = JSON.stringify(tokens[unknown]?.slice(0, 60));
+  throw new TokenizerError(`${file} has no token for ${token}, nor one for what is unknown.`);
+}
+
+/** Without special tokens. */
+function textOf(model: ModelTokenizer | null, ids: readonly number[]): string | null {
+  return model?.tokenizer.decode([...ids], { skip_special_tokens: true }) ?? null;
 }

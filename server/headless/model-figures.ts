@@ -2,10 +2,14 @@ import { readFile } from "node:fs/promises";
 import type { ModelEvaluation } from "../../gpu/metrics/evaluate-in-model.ts";
 
 /** How an SAE does within its language model, in single numbers. */
-export type ModelFigures = Omit<ModelEvaluation, "feature_frequency">;
+export type ModelFigures = Omit<ModelEvaluation, "feature_frequency" | "density_histogram">;
 
 /** The figures without those of every feature. */
-export function figuresOf({ feature_frequency: _, ...figures }: ModelEvaluation): ModelFigures {
+export function figuresOf({
+  feature_frequency: _,
+  density_histogram: __,
+  ...figures
+}: ModelEvaluation): ModelFigures {
   return figures;
 }
 

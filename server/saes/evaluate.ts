@@ -6,7 +6,7 @@ import type { EvaluatedSet, EvaluationSubject } from "../../db/stored.ts";
 import { uuidv7 } from "../../db/uuid.ts";
 import { requireHookPoint } from "../../gpu/lm/hook-points.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
-import { requireSpliceable, SpliceError } from "../../gpu/lm/splice.ts";
+import { requireSpliceable, SpliceError } from "../../gpu/lm/splice-plan.ts";
 import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import { ConflictError, type Fault, InvalidInputError, NotFoundError } from "../errors.ts";
 import type { RunQueue } from "../queue.ts";
@@ -146,7 +146,7 @@ function hookFaults(config: SaeConfig, spec: ModelSpec, hook_name: string | null
   const unknown = unknownHooks(spec, [hook_name, out]);
   if (unknown.length > 0) return fault(unknown[0]!.message);
   try {
-    requireSpliceable(spec, out);
+    requireSpliceable(out, spec.shared_norm);
   } catch (error) {
     if (!(error instanceof SpliceError)) throw error;
     return fault(error.message);

@@ -12,14 +12,14 @@ export function measuresOf({ densities, ...figures }: SaeEvaluation): SaeMeasure
 }
 
 /** The same of an evaluation in a model, with the number of its sequences. */
-export type ModelMeasures = Omit<ModelEvaluation, "feature_frequency"> & {
+export type ModelMeasures = Omit<ModelEvaluation, "feature_frequency" | "density_histogram"> & {
   n_sequences: number;
   frequency: NonNullable<SaeHistograms["frequency"]>;
 };
 
 export function modelMeasuresOf(
-  { feature_frequency, ...figures }: ModelEvaluation,
+  { feature_frequency: _, density_histogram, ...figures }: ModelEvaluation,
   n_sequences: number,
 ): ModelMeasures {
-  return { ...figures, n_sequences, frequency: frequencyHistogram(feature_frequency) };
+  return { ...figures, n_sequences, frequency: density_histogram };
 }

@@ -64,10 +64,15 @@ export async function measureInModel(
       sae,
       first_sequence: tokens.n_sequences - held_out_sequences,
       n_sequences,
-      onProgress: (done) => onProgress(done / n_sequences),
+      onProgress: ({ stage, sequences: done }) => onProgress(partDone(stage, done / n_sequences)),
     });
     return modelMeasuresOf(result, n_sequences);
   } finally {
     await close();
   }
+}
+
+/** The passes for the mean are about a fifth of the work. */
+function partDone(stage: "mean" | "losses", part: number): number {
+  return stage === "mean" ? part / 5 : (1 + 4 * part) / 5;
 }

@@ -1,5 +1,5 @@
 import type { Gpu } from "../../gpu/device/gpu.ts";
-import { requireSpliceable, SpliceError } from "../../gpu/lm/splice.ts";
+import { requireSpliceable, SpliceError } from "../../gpu/lm/splice-plan.ts";
 import { openModelAndTokens } from "../runs/open-live.ts";
 import type { RecordedSae } from "../runs/record.ts";
 import { measureInModel } from "./evaluate-in-model.ts";
@@ -60,7 +60,7 @@ async function canBeMeasured(
   const { model, tokens, close } = await openModelAndTokens(home, source);
   try {
     if (tokens.manifest.held_out_sequences === 0) return false;
-    requireSpliceable(model.spec, hookNameOut ?? source.hooks[0]!);
+    requireSpliceable(hookNameOut ?? source.hooks[0]!, model.spec.shared_norm);
     return true;
   } catch (error) {
     if (error instanceof SpliceError) return false;

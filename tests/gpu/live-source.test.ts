@@ -1,21 +1,30 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { LiveRows, liveRowsBytes } from "../../gpu/data/live-rows.ts";
 import { LiveSource, type LiveSourceOptions } from "../../gpu/data/live-source.ts";
-import type { OpenSource } from "../../gpu/data/source.ts";
+import type { BatchStream } from "../../gpu/data/source.ts";
+import { tokenKind } from "../../gpu/data/tokens.ts";
 import { bufferUsage } from "../../gpu/device/constants.ts";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
 import { readFloat32 } from "../../gpu/device/readback.ts";
 import { describeModel } from "../../gpu/lm/families/index.ts";
+import { UnknownHookError } from "../../gpu/lm/hook-points.ts";
 import { NonFiniteModelError } from "../../gpu/lm/language-model.ts";
-import type { WeightSource } from "../../gpu/lm/weights.ts";
 import { createTrainer } from "../../gpu/sae/trainer.ts";
-import { createTrainerGroup } from "../../gpu/sae/trainer-group.ts";
-import { ArrayTokens } from "../reference/array-tokens.ts";
-import { randomTokens } from "../reference/lm/random-model.ts";
 import { forward } from "../reference/lm/transformer.ts";
-import { type Variant, variantLength, variants } from "../reference/lm/variants.ts";
-import { weightsOf } from "./lm-models.ts";
+import { variants } from "../reference/lm/variants.ts";
+import { relativeError, weightsOf } from "./lm-models.ts";
+import { packedTokens } from "./lm-tokens.ts";
 import { configure } from "./training.ts";
+
+const model = variants().find(({ name }) => name === "gpt2")!;
+const spec = describeModel(model.config);
+const length = 17;
+const n_sequences = 14;
+const held_out_sequences = 4;
+const { tokens, ids, kinds } = packedTokens(model.config, n_sequences, length);
+const hooks = ["blocks.1.hook_resid_pre", "blocks.0.attn.hook_z", "blocks.0.mlp.hook_post"];
+const d_in = 18 + 18 + 72;
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -26,232 +35,249 @@ afterAll(() => {
   gpu.close();
 });
 
-const n_sequences = 9;
-const heldOut = 2;
-const hooks = ["blocks.1.hook_resid_post", "blocks.0.attn.hook_z"];
-
-function variant(name: string): Variant {
-  return variants().find((one) => one.name === name)!;
-}
-
-/** A first token that is special, and padding at the end of two sequences. */
-const kinds = Array.from({ length: n_sequences * variantLength }, (_, at) => {
-  const [sequence, position] = [Math.floor(at / variantLength), at % variantLength];
-  if (position === 0) return 1;
-  return sequence % 4 === 3 && position >= variantLength - 5 ? 2 : 0;
-});
-
-function sequencesOf(model: Variant): number[][] {
-  return Array.from({ length: n_sequences }, (_, i) => randomTokens(model.config, variantLength, 20 + i));
-}
-
-function sourceOf(model: Variant, overrides: Partial<LiveSourceOptions> = {}): LiveSource {
+function source(given: Partial<LiveSourceOptions> = {}): LiveSource {
+  const weights = weightsOf(model);
   return new LiveSource({
-    spec: describeModel(model.config),
-    weights: weightsOf(model),
-    tokens: new ArrayTokens(sequencesOf(model), kinds),
+    spec,
+    weights,
+    tokens,
     hooks,
-    seed: 3,
-    held_out_sequences: heldOut,
-    bufferTokens: 3 * variantLength,
-    n_sequences_together: 2,
-    ...overrides,
+    seed: 5,
+    held_out_sequences,
+    n_sequences_together: 3,
+    ...given,
   });
 }
 
-/** Rows of the hook points side by side, by sequence and position: what is text of the sequences in the range. */
-function expectedRows(model: Variant, first: number, count: number): Float64Array[] {
+/** Text rows of some sequences by the float64 reference, hook points side by side. */
+function referenceRows(first: number, count: number): Float64Array[] {
+  const run = forward(model, ids.slice(first, first + count));
   const rows: Float64Array[] = [];
-  const passes = forward(model, sequencesOf(model));
-  for (let sequence = first; sequence < first + count; sequence++) {
-    for (let position = 0; position < variantLength; position++) {
-      const at = sequence * variantLength + position;
-      if (kinds[at] !== 0) continue;
-      const parts = hooks.map((hook) => {
-        const { shape, data } = passes.hooks.get(hook)!;
-        const width = shape.at(-1)!;
-        return data.subarray(at * width, (at + 1) * width);
-      });
-      rows.push(Float64Array.from(parts.flatMap((part) => [...part])));
-    }
+  for (let at = 0; at < count * length; at++) {
+    if (kinds.flat()[first * length + at] !== tokenKind.text) continue;
+    rows.push(
+      Float64Array.from(
+        hooks.flatMap((hook) => {
+          const { shape, data } = run.hooks.get(hook)!;
+          const width = shape[2]!;
+          return [...data.subarray(at * width, (at + 1) * width)];
+        }),
+      ),
+    );
   }
   return rows;
 }
 
-async function batchOf(
-  source: OpenSource,
-  d_in: number,
-  stream: "training" | "evaluation",
-  batch: number,
+const trained = referenceRows(0, n_sequences - held_out_sequences);
+const heldOut = referenceRows(n_sequences - held_out_sequences, held_out_sequences);
+
+/** Number of the reference row that each row is. */
+function numbersOf(rows: Float32Array, known: readonly Float64Array[]): number[] {
+  return Array.from({ length: rows.length / d_in }, (_, i) => {
+    const row = rows.subarray(i * d_in, (i + 1) * d_in);
+    const found = known.findIndex((one) => relativeError(row, one) < 2e-5);
+    expect(found, `row ${i} is none of the reference's`).toBeGreaterThanOrEqual(0);
+    return found;
+  });
+}
+
+async function batches(
+  live: LiveSource,
+  stream: BatchStream,
   rows: number,
+  numbers: number[],
+  maxRows = rows,
 ): Promise<Float32Array[]> {
+  const opened = await live.open(gpu, maxRows);
   const { STORAGE, COPY_SRC, COPY_DST } = bufferUsage;
   const target = gpu.ledger.allocate("target", 4 * rows * d_in, STORAGE | COPY_SRC | COPY_DST);
   try {
-    await source.ready(stream, batch, rows);
-    const encoder = gpu.device.createCommandEncoder();
-    source.encodeBatch(encoder, target, stream, batch, rows);
-    gpu.device.queue.submit([encoder.finish()]);
-    const values = await readFloat32(gpu, target);
-    return Array.from({ length: rows }, (_, row) => values.subarray(row * d_in, (row + 1) * d_in));
+    const read: Float32Array[] = [];
+    for (const number of numbers) {
+      await opened.ready(stream, number, rows);
+      const encoder = gpu.device.createCommandEncoder();
+      opened.encodeBatch(encoder, target, stream, number, rows);
+      gpu.device.queue.submit([encoder.finish()]);
+      read.push(await readFloat32(gpu, target));
+    }
+    return read;
   } finally {
+    opened.close();
     gpu.ledger.free(target);
   }
 }
 
-/** Which of the rows each is; −1 for none of them. */
-function found(rows: readonly ArrayLike<number>[], among: readonly ArrayLike<number>[]): number[] {
-  return rows.map((row) =>
-    among.findIndex((other) => {
-      let [difference, size] = [0, 0];
-      for (let c = 0; c < other.length; c++) {
-        difference += (row[c]! - other[c]!) ** 2;
-        size += other[c]! ** 2;
-      }
-      return difference < 1e-8 * size;
-    }),
-  );
-}
+const joined = (parts: Float32Array[]) => Float32Array.from(parts.flatMap((part) => [...part]));
 
-describe.each(["gpt2", "gpt_neox", "gemma2"])("of a %s", (name) => {
-  const model = variants().find((one) => one.name.startsWith(name))!;
+describe.each([
+  { name: "in windows", bufferTokens: 40 },
+  { name: "all in one window", bufferTokens: undefined },
+])("rows $name", ({ bufferTokens }) => {
+  const given = bufferTokens === undefined ? {} : { bufferTokens };
 
-  test("rows are the reference's, each once per epoch, of text that is not held out", async () => {
-    const used = gpu.ledger.used;
-    const source = sourceOf(model);
-    const expected = expectedRows(model, 0, n_sequences - heldOut);
-    const opened = await source.open(gpu, 10);
-    expect(gpu.ledger.used - used).toBe(source.gpuBytes(10));
-    const epoch: Float32Array[] = [];
-    for (let batch = 0; batch * 10 < 2 * expected.length; batch++) {
-      epoch.push(...(await batchOf(opened, source.d_in, "training", batch, 10)));
+  test("are the reference's text tokens, each once per epoch", async () => {
+    const rows = 8;
+    const n = trained.length;
+    const count = Math.ceil((2 * n) / rows);
+    const numbers = Array.from({ length: count }, (_, i) => i);
+    const met = numbersOf(joined(await batches(source(given), "training", rows, numbers)), trained);
+    const all = trained.map((_, i) => i);
+    expect(met.slice(0, n).toSorted((a, b) => a - b)).toEqual(all);
+    expect(met.slice(n, 2 * n).toSorted((a, b) => a - b)).toEqual(all);
+    expect(met.slice(0, n)).not.toEqual(all);
+    expect(met.slice(0, n)).not.toEqual(met.slice(n, 2 * n));
+  });
+
+  test("are the same bits from whichever batch one begins, and however many sequences a pass takes", async () => {
+    const numbers = [0, 1, 2, 3, 4, 5, 6, 7];
+    const whole = await batches(source(given), "training", 8, numbers);
+    for (const begun of [3, 6]) {
+      expect(await batches(source(given), "training", 8, [begun])).toEqual([whole[begun]]);
     }
-    const order = found(epoch, expected);
-    expect(order).not.toContain(-1);
-    const first = order.slice(0, expected.length);
-    const second = order.slice(expected.length, 2 * expected.length);
-    expect(new Set(first).size).toBe(expected.length);
-    expect(new Set(second).size).toBe(expected.length);
-    expect(second).not.toEqual(first);
+    expect(await batches(source(given), "training", 8, [7, 0, 4])).toEqual([whole[7], whole[0], whole[4]]);
+    const single = source({ ...given, n_sequences_together: 1 });
+    expect(await batches(single, "training", 8, numbers)).toEqual(whole);
+    const other = await batches(source({ ...given, seed: 6 }), "training", 8, numbers);
+    expect(other).not.toEqual(whole);
+  });
+
+  test("for evaluation are the held-out sequences', and leave the training's window as it is", async () => {
+    const rows = 9;
+    const n = heldOut.length;
+    const numbers = Array.from({ length: Math.ceil(n / rows) }, (_, i) => i);
+    const met = numbersOf(joined(await batches(source(given), "evaluation", rows, numbers)), heldOut);
+    expect(met.slice(0, n).toSorted((a, b) => a - b)).toEqual(heldOut.map((_, i) => i));
+    const alone = await batches(source(given), "training", 8, [0, 1]);
+    const live = source(given);
+    const opened = await live.open(gpu, 8);
+    const target = gpu.ledger.allocate(
+      "target",
+      4 * 8 * d_in,
+      bufferUsage.COPY_SRC | bufferUsage.COPY_DST | bufferUsage.STORAGE,
+    );
+    const take = async (stream: BatchStream, number: number) => {
+      await opened.ready(stream, number, 8);
+      const encoder = gpu.device.createCommandEncoder();
+      opened.encodeBatch(encoder, target, stream, number, 8);
+      gpu.device.queue.submit([encoder.finish()]);
+      return readFloat32(gpu, target);
+    };
+    expect(await take("training", 0)).toEqual(alone[0]);
+    await take("evaluation", 3);
+    expect(await take("training", 1)).toEqual(alone[1]);
+    opened.close();
+    gpu.ledger.free(target);
+  });
+
+  test("take just the memory that was announced", async () => {
+    const live = source(given);
+    const used = gpu.ledger.used;
+    const opened = await live.open(gpu, 8);
+    expect(gpu.ledger.used - used).toBe(live.gpuBytes(8));
+    expect(live.n_tokens).toBe(trained.length);
     opened.close();
     expect(gpu.ledger.used).toBe(used);
   });
-
-  test("evaluation takes from the held-out text, and does not disturb training", async () => {
-    const source = sourceOf(model);
-    const expected = expectedRows(model, n_sequences - heldOut, heldOut);
-    const opened = await source.open(gpu, 7);
-    const before = await batchOf(opened, source.d_in, "training", 3, 7);
-    const rows = await batchOf(opened, source.d_in, "evaluation", 0, 7);
-    expect(found(rows, expected)).not.toContain(-1);
-    expect(await batchOf(opened, source.d_in, "training", 3, 7)).toEqual(before);
-    opened.close();
-  });
 });
 
-test("a source opened anew gives any batch as the one before did", async () => {
-  const source = sourceOf(variant("gpt2"));
-  const first = await source.open(gpu, 10);
-  const all: Float32Array[][] = [];
-  for (let batch = 0; batch < 14; batch++) all.push(await batchOf(first, source.d_in, "training", batch, 10));
-  first.close();
-  const second = await source.open(gpu, 10);
-  for (const batch of [9, 2, 13]) {
-    expect(await batchOf(second, source.d_in, "training", batch, 10)).toEqual(all[batch]);
+test("rows of a window in several buffers are those of one", async () => {
+  const { STORAGE, COPY_SRC, COPY_DST } = bufferUsage;
+  const width = 6;
+  const passRows = 5;
+  const hook = gpu.ledger.allocate("hook", 4 * passRows * 8, STORAGE | COPY_DST);
+  const target = gpu.ledger.allocate("target", 4 * 12 * width, STORAGE | COPY_SRC | COPY_DST);
+  const size = { d_in: width, hooks: 1, windowRows: 11, batchRows: 12, passRows, pieceBytes: 4 * width * 4 };
+  const live = await LiveRows.open(gpu, size, [{ buffer: hook, layout: { groups: 2, size: 3 } }]);
+  expect(liveRowsBytes(size)).toBeGreaterThan(liveRowsBytes({ ...size, pieceBytes: 4096 }));
+  const put: number[][] = [];
+  for (let slot = 0; slot < 11; slot += 4) {
+    const pass = Array.from({ length: passRows }, (_, row) =>
+      [1, 2, 3, 4, 5, 6].map((c) => 100 * slot + 10 * row + c),
+    );
+    const padded = pass.flatMap((row) => [...row.slice(0, 3), 0, ...row.slice(3), 0]);
+    gpu.device.queue.writeBuffer(hook, 0, Float32Array.from(padded));
+    const rows = [4, 1, 3, 0].slice(0, 11 - slot);
+    live.putInWindow(slot, Uint32Array.from(rows));
+    put.push(...rows.map((row) => pass[row]!));
   }
-  second.close();
+  const slots = [10, 3, 4, 0, 7, 8, 2, 9, 5, 1, 6, 4];
+  const encoder = gpu.device.createCommandEncoder();
+  live.takeFromWindow(encoder, target, Uint32Array.from(slots));
+  gpu.device.queue.submit([encoder.finish()]);
+  expect([...(await readFloat32(gpu, target))]).toEqual(slots.flatMap((slot) => put[slot]!));
+  expect(await live.finite()).toBe(true);
+  live.close();
+  gpu.ledger.free(hook);
+  gpu.ledger.free(target);
 });
 
-test("a buffer that holds everything is filled once", async () => {
-  const model = variant("gpt2");
-  let reads = 0;
-  const tokens = new ArrayTokens(sequencesOf(model), kinds);
-  const counting = {
-    n_sequences,
-    length: variantLength,
-    kinds: (first: number, count: number) => tokens.kinds(first, count),
-    read: (first: number, count: number) => {
-      reads += count;
-      return tokens.read(first, count);
-    },
-  };
-  const source = sourceOf(model, { tokens: counting, bufferTokens: n_sequences * variantLength });
-  const opened = await source.open(gpu, 50);
-  for (let batch = 0; batch < 6; batch++) await batchOf(opened, source.d_in, "training", batch, 50);
-  expect(reads).toBe(n_sequences - heldOut);
-  opened.close();
+test("without held-out sequences evaluation takes all", async () => {
+  const all = [...trained, ...heldOut];
+  const live = source({ held_out_sequences: 0 });
+  const rows = Math.ceil(all.length / 4);
+  const met = numbersOf(joined(await batches(live, "evaluation", rows, [0, 1, 2, 3])), all);
+  expect(new Set(met).size).toBe(all.length);
 });
 
-test("a model with a weight that is not a number is found out", async () => {
-  const model = variant("gpt2");
-  const whole = weightsOf(model);
-  const broken: WeightSource = {
-    ...whole,
-    rows: async (name, first, count) => {
-      const rows = await whole.rows(name, first, count);
-      if (name.includes("h.0.mlp.c_fc.weight")) rows[0] = Number.NaN;
-      return rows;
-    },
-  };
-  const opened = await sourceOf(model, { weights: broken }).open(gpu, 10);
-  await expect(opened.ready("training", 0, 10)).rejects.toThrow(NonFiniteModelError);
-  opened.close();
+test("a run that goes on from a state trains on the same rows and ends with the same bits", async () => {
+  const config = configure({ d_in, train_batch_size_tokens: 16, training_tokens: 20 * 16, d_sae: 40 });
+  const given = { bufferTokens: 50 };
+  const whole = await createTrainer({ gpu, config, source: source(given) });
+  for (let step = 0; step < 10; step++) await whole.advance();
+  const middle = await whole.snapshot();
+  while (whole.step < whole.totalSteps) await whole.advance();
+  await whole.drain();
+  const expected = await whole.snapshot();
+  whole.close();
+  const resumed = await createTrainer({ gpu, config, source: source(given), resume: middle });
+  while (resumed.step < resumed.totalSteps) await resumed.advance();
+  await resumed.drain();
+  expect(await resumed.snapshot()).toEqual(expected);
+  const evaluation = await resumed.evaluate(32);
+  expect(evaluation.tokens).toBe(32);
+  expect(evaluation.fvu).toBeGreaterThan(0);
+  resumed.close();
+  expect(expected.tensors.W_enc).not.toEqual(middle.tensors.W_enc);
 });
 
-test("nothing but padding cannot be trained on", async () => {
-  const model = variant("gpt2");
-  const used = gpu.ledger.used;
-  const tokens = new ArrayTokens(sequencesOf(model), new Array(kinds.length).fill(2));
-  await expect(sourceOf(model, { tokens }).open(gpu, 10)).rejects.toThrow(/None of the tokens/);
-  expect(gpu.ledger.used).toBe(used);
-});
-
-test("a run that goes on from a state ends as the one that was not interrupted", async () => {
-  const model = variant("gpt2");
-  const source = () => sourceOf(model, { hooks: [hooks[0]!] });
-  const config = configure({ d_in: source().d_in, d_sae: 64, k: 4, train_batch_size_tokens: 16 });
-  const take = async (steps: number, resume?: Awaited<ReturnType<typeof half.snapshot>>) => {
-    const trainer = await createTrainer({ gpu, config, source: source(), ...(resume && { resume }) });
-    for (let step = 0; step < steps; step++) await trainer.advance();
-    const state = await trainer.snapshot();
-    trainer.close();
-    return state;
-  };
-  const half = await createTrainer({ gpu, config, source: source() });
-  for (let step = 0; step < 10; step++) await half.advance();
-  const state = await half.snapshot();
-  half.close();
-  expect(await take(10, state)).toEqual(await take(20));
-});
-
-test("several SAEs on hook points of one pass are those that each would be alone", async () => {
-  const model = variant("gpt2");
-  const widths = hooks.map((hook) => sourceOf(model, { hooks: [hook] }).d_in);
-  const configs = widths.map((d_in, seed) =>
-    configure({ d_in, d_sae: 32, k: 3, seed, train_batch_size_tokens: 16 }),
-  );
-  const used = gpu.ledger.used;
-  const group = await createTrainerGroup({
-    gpu,
-    configs,
-    columns: [
-      [0, widths[0]!],
-      [widths[0]!, widths[1]!],
-    ],
-    source: sourceOf(model),
+describe("refused", () => {
+  test("are hook points that are not there, and numbers that do not fit", () => {
+    expect(() => source({ hooks: ["blocks.9.hook_resid_pre"] })).toThrow(UnknownHookError);
+    expect(() => source({ hooks: [] })).toThrow(RangeError);
+    expect(() => source({ held_out_sequences: n_sequences })).toThrow(/held out/);
+    expect(() => source({ bufferTokens: 0 })).toThrow(RangeError);
+    expect(() => source({ n_sequences_together: 1.5 })).toThrow(RangeError);
+    expect(() => source({ tokens: { ...tokens, length: 25 } })).toThrow(/1 to 24 tokens/);
   });
-  while (group.step < 8) await group.advance();
-  for (const [index, { trainer }] of group.members.entries()) {
-    const alone = await createTrainer({
-      gpu,
-      config: configs[index]!,
-      source: sourceOf(model, { hooks: [hooks[index]!] }),
-    });
-    while (alone.step < 8) await alone.advance();
-    expect(await trainer.snapshot()).toEqual(await alone.snapshot());
-    expect(await trainer.evaluate(32)).toEqual(await alone.evaluate(32));
-    alone.close();
-  }
-  group.close();
-  expect(gpu.ledger.used).toBe(used);
+
+  test("are windows smaller than a batch, and sets without text", async () => {
+    const used = gpu.ledger.used;
+    await expect(source({ bufferTokens: 20 }).open(gpu, 21)).rejects.toThrow(/does not hold a batch/);
+    const silent = {
+      ...tokens,
+      kinds: async (_: number, count: number) => new Uint8Array(count * length).fill(1),
+    };
+    await expect(source({ tokens: silent }).open(gpu, 8)).rejects.toThrow(/no text/);
+    expect(gpu.ledger.used).toBe(used);
+  });
+
+  test("is a model whose activations are not finite", async () => {
+    const name = "transformer.h.0.attn.c_proj.weight";
+    const tensor = model.tensors.get(name)!;
+    const data = Float32Array.from(tensor.data);
+    data[5] = Number.NaN;
+    const damaged = { ...model, tensors: new Map([...model.tensors, [name, { ...tensor, data }]]) };
+    const live = source({ weights: weightsOf(damaged) });
+    await expect(batches(live, "training", 8, [0])).rejects.toThrow(NonFiniteModelError);
+    const embedding = "transformer.wte.weight";
+    const table = Float32Array.from(model.tensors.get(embedding)!.data).fill(Number.POSITIVE_INFINITY);
+    const lost = {
+      ...model,
+      tensors: new Map([...model.tensors, [embedding, { ...model.tensors.get(embedding)!, data: table }]]),
+    };
+    const embedded = source({ weights: weightsOf(lost), hooks: ["hook_embed"] });
+    await expect(embedded.open(gpu, 8).then((opened) => opened.ready("training", 0, 8))).rejects.toThrow(
+      NonFiniteModelError,
+    );
+  });
 });

@@ -2,263 +2,341 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
 import { describeModel } from "../../gpu/lm/families/index.ts";
-import { requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
-import { openLanguageModel } from "../../gpu/lm/language-model.ts";
-import { SpliceError } from "../../gpu/lm/splice.ts";
-import { evaluateInModel } from "../../gpu/metrics/evaluate-in-model.ts";
-import { reconstruct } from "../../gpu/sae/inference.ts";
-import type { Sae } from "../../gpu/sae/sae.ts";
-import { ArrayTokens } from "../reference/array-tokens.ts";
-import { logSumExp } from "../reference/lm/arithmetic.ts";
-import { randomTokens } from "../reference/lm/random-model.ts";
-import { type Forward, forward } from "../reference/lm/transformer.ts";
-import { type Variant, variantLength, variants } from "../reference/lm/variants.ts";
+import { hookPoints, UnknownHookError } from "../../gpu/lm/hook-points.ts";
+import { NonFiniteModelError } from "../../gpu/lm/language-model.ts";
+import { SpliceError } from "../../gpu/lm/splice-plan.ts";
+import { type EvaluateInModelOptions, evaluateInModel } from "../../gpu/metrics/evaluate-in-model.ts";
+import { FiringTotals } from "../../gpu/metrics/firing.ts";
+import { ReconstructionTotals } from "../../gpu/metrics/reconstruction.ts";
+import type { Sae, SaeConfig } from "../../gpu/sae/sae.ts";
+import { type SplicedReference, splicedReference } from "../reference/lm/splice.ts";
+import { type Variant, variants } from "../reference/lm/variants.ts";
+import { randomSae, saeConfig } from "../reference/random-sae.ts";
 import { weightsOf } from "./lm-models.ts";
+import { packedTokens } from "./lm-tokens.ts";
+
+const length = 13;
+const n_sequences = 4;
 
 let gpu: Gpu;
+let used: number;
 beforeAll(async () => {
   gpu = await openGpu({ robust: true });
+  used = gpu.ledger.used;
 });
 afterAll(() => {
   expect(gpu.uncapturedError()).toBeNull();
+  expect(gpu.ledger.used).toBe(used);
   gpu.close();
 });
 
-const n = 3;
-/** Losses are of a few nats, in f32; a few layers and the vocabulary's sum leave less than this. */
-const tolerance = 2e-5;
-
-function sequencesOf(model: Variant): number[][] {
-  return Array.from({ length: n }, (_, i) => randomTokens(model.config, variantLength, 40 + i));
+function variant(name: string): Variant {
+  return variants().find((one) => one.name === name)!;
 }
 
-/** −ln p of each next token, 0 for the last, and ln p of all, by row. */
-function predictions({ logits }: Forward, sequences: readonly number[][]) {
-  const d_vocab = logits.shape.at(-1)!;
-  const rows = sequences.flat().map((_, row) => {
-    const own = logits.data.subarray(row * d_vocab, (row + 1) * d_vocab);
-    const total = logSumExp(own);
-    return Float64Array.from(own, (logit) => logit - total);
+function evaluate(
+  model: Variant,
+  given: Pick<EvaluateInModelOptions, "hook" | "sae"> & Partial<EvaluateInModelOptions>,
+) {
+  const { tokens } = packedTokens(model.config, n_sequences, length);
+  return evaluateInModel({
+    gpu,
+    spec: describeModel(model.config),
+    weights: weightsOf(model),
+    tokens,
+    first_sequence: 0,
+    n_sequences,
+    sequences_together: 3,
+    ...given,
   });
-  const losses = rows.map((logs, row) =>
-    row % variantLength === variantLength - 1 ? 0 : -logs[sequences.flat()[row + 1]!]!,
-  );
-  return { rows, losses };
 }
 
-function divergence(p: Float64Array, q: Float64Array): number {
-  return p.reduce((sum, log, c) => sum + Math.exp(log) * (log - q[c]!), 0);
+function reference(model: Variant, hook: string, sae: Sae, hook_out = hook): SplicedReference {
+  const { ids, kinds } = packedTokens(model.config, n_sequences, length);
+  return splicedReference(model, ids, kinds, { hook, hook_out, sae });
 }
 
-describe.each(["gpt2", "gpt_neox", "llama", "gemma2"])("%s", (name) => {
-  const model = variants().find((one) => one.name.startsWith(name))!;
-  const spec = describeModel(model.config);
-  const sequences = sequencesOf(model);
-  const ids = Uint32Array.from(sequences.flat());
-  const places = [
-    "hook_embed",
-    "blocks.0.hook_resid_pre",
-    ...(spec.parallel ? [] : ["blocks.1.hook_resid_mid"]),
-    "blocks.0.attn.hook_z",
-    "blocks.1.hook_attn_out",
-    "blocks.0.mlp.hook_post",
-    "blocks.0.hook_mlp_out",
-    "blocks.1.hook_resid_post",
-  ];
+const widthOf = (model: Variant, hook: string) =>
+  hookPoints(describeModel(model.config)).find(({ name }) => name === hook)!.width;
 
-  test.each(places)("what is put in the place of %s changes the predictions as in float64", async (hook) => {
-    const used = gpu.ledger.used;
-    const { width } = requireHookPoint(spec, hook);
-    const change = (value: number, at: number) => 0.7 * value + 0.3 * Math.sin(at % (width * 5));
-    const lm = await openLanguageModel({
-      gpu,
-      spec,
-      weights: weightsOf(model),
-      hooks: [],
-      splice: hook,
-      n_sequences: n,
-      length: variantLength,
-      logits: true,
-    });
-    const { clean, replaced } = await lm.spliced(ids, [
-      (activations) => activations.get(hook)!.map(change),
-      (activations) => activations.get(hook)!,
-    ]);
-    const size = variantLength * width;
-    const expectedClean = predictions(forward(model, sequences), sequences);
-    const expected = predictions(
-      forward(model, sequences, (at, activations, sequence) =>
-        at === hook ? activations.map((value, i) => change(value, sequence * size + i)) : activations,
-      ),
-      sequences,
-    );
-    const [changed, same] = replaced as [(typeof replaced)[0], (typeof replaced)[0]];
-    for (let row = 0; row < ids.length; row++) {
-      const kl = divergence(expectedClean.rows[row]!, expected.rows[row]!);
-      expect(Math.abs(changed.kl[row]! - kl), `KL of row ${row}`).toBeLessThan(tolerance);
-      expect(same.kl[row]).toBe(0);
-      if (row % variantLength === variantLength - 1) continue;
-      expect(Math.abs(clean[row]! - expectedClean.losses[row]!)).toBeLessThan(tolerance);
-      expect(Math.abs(changed.losses[row]! - expected.losses[row]!)).toBeLessThan(tolerance);
-      expect(same.losses[row]).toBe(clean[row]);
-    }
-    lm.close();
-    expect(gpu.ledger.used).toBe(used);
-  });
-});
-
-/** x̂ = max(x, 0) − max(−x, 0), which is x to the bit; times a factor. */
-function identitySae(d: number, factor = 1): Sae {
-  const signs = [1, -1];
-  const W_enc = new Float32Array(d * 2 * d);
-  const W_dec = new Float32Array(2 * d * d);
-  for (const [half, sign] of signs.entries()) {
-    for (let i = 0; i < d; i++) {
-      W_enc[i * 2 * d + half * d + i] = sign;
-      W_dec[(half * d + i) * d + i] = factor * sign;
-    }
+/** x̂ = x to the bit: each feature passes one column on, positive or negative. */
+function identitySae(d: number): Sae {
+  const config = saeConfig({ d_in: d, d_sae: 2 * d });
+  const [W_enc, W_dec] = [new Float32Array(2 * d * d), new Float32Array(2 * d * d)];
+  for (let c = 0; c < d; c++) {
+    W_enc[c * 2 * d + c] = 1;
+    W_enc[c * 2 * d + d + c] = -1;
+    W_dec[c * d + c] = 1;
+    W_dec[(d + c) * d + c] = -1;
   }
   return {
-    config: {
-      activation: "relu",
-      d_in: d,
-      d_out: d,
-      d_sae: 2 * d,
-      k: null,
-      rescale_acts_by_decoder_norm: false,
-      apply_b_dec_to_input: false,
-      normalize_activations: "none",
-      transcoder: false,
-      skip: false,
-      n_hook_points: 1,
-      metadata: {
-        model_name: null,
-        hook_name: null,
-        hook_name_out: null,
-        dataset_name: null,
-        context_size: null,
-        prepend_bos: null,
-        training_architecture: null,
-        extra: {},
-      },
-    },
+    config,
     tensors: {
       W_enc: { shape: [d, 2 * d], data: W_enc },
-      W_dec: { shape: [2 * d, d], data: W_dec },
       b_enc: { shape: [2 * d], data: new Float32Array(2 * d) },
+      W_dec: { shape: [2 * d, d], data: W_dec },
       b_dec: { shape: [d], data: new Float32Array(d) },
     },
   };
 }
 
-/** The first token is special, the last sequence ends in padding. */
-const kinds = Array.from({ length: n * variantLength }, (_, at) => {
-  if (at % variantLength === 0) return 1;
-  return at >= n * variantLength - 4 ? 2 : 0;
+function zeroSae(d: number): Sae {
+  const sae = identitySae(d);
+  sae.tensors.W_dec!.data.fill(0);
+  return sae;
+}
+
+/** Weights that leave activations of order 1. */
+function smallSae(given: Partial<SaeConfig>, seed = 1): Sae {
+  const sae = randomSae(given, seed);
+  const scale = (name: string, width: number) => {
+    const data = sae.tensors[name]?.data as Float32Array | undefined;
+    data?.forEach((value, i) => {
+      data[i] = value / Math.sqrt(width);
+    });
+  };
+  scale("W_enc", sae.config.d_in);
+  scale("W_dec", 4);
+  scale("W_skip", sae.config.d_in);
+  return sae;
+}
+
+function expectLosses(result: Awaited<ReturnType<typeof evaluate>>, expected: SplicedReference): void {
+  const { ce, kl } = expected;
+  expect(result.n_predictions).toBe(expected.n_predictions);
+  const found = {
+    ...{ clean: result.ce_clean, spliced: result.ce_spliced, zero: result.ce_zero, mean: result.ce_mean },
+    ...{ kl: result.kl, kl_zero: result.kl_zero, kl_mean: result.kl_mean },
+  };
+  const wanted = { ...ce, kl: kl.spliced, kl_zero: kl.zero, kl_mean: kl.mean };
+  for (const [name, value] of Object.entries(wanted)) {
+    expect(Math.abs(found[name as keyof typeof found] - value), name).toBeLessThan(2e-5);
+  }
+  expect(result.delta_ce).toBeCloseTo(ce.spliced - ce.clean, 4);
+  expectRatio(result.loss_recovered, ce.zero - ce.spliced, ce.zero - ce.clean);
+  expectRatio(result.loss_recovered_mean, ce.mean - ce.spliced, ce.mean - ce.clean);
+  expectRatio(result.kl_recovered, kl.zero - kl.spliced, kl.zero);
+}
+
+/** What is off by 4e-5 above and below the line. */
+function expectRatio(found: number | null, above: number, below: number): void {
+  const off = (4e-5 * (1 + Math.abs(above / below))) / Math.abs(below);
+  expect(Math.abs(found! - above / below)).toBeLessThan(off);
+}
+
+const cases = [
+  {
+    name: "gpt2",
+    hooks: [
+      "hook_embed",
+      "blocks.0.hook_resid_pre",
+      "blocks.0.attn.hook_z",
+      "blocks.0.hook_attn_out",
+      "blocks.0.hook_resid_mid",
+      "blocks.1.hook_mlp_in",
+      "blocks.0.mlp.hook_post",
+      "blocks.1.hook_mlp_out",
+      "blocks.1.hook_resid_post",
+    ],
+  },
+  {
+    name: "gpt_neox parallel",
+    hooks: [
+      "blocks.1.hook_resid_pre",
+      "blocks.0.attn.hook_z",
+      "blocks.0.hook_attn_out",
+      "blocks.0.hook_mlp_in",
+      "blocks.1.hook_mlp_out",
+    ],
+  },
+  {
+    name: "llama, 3 heads on 1",
+    hooks: ["blocks.0.attn.hook_z", "blocks.0.mlp.hook_post", "blocks.1.hook_resid_post"],
+  },
+  { name: "gemma2", hooks: ["hook_embed", "blocks.0.hook_attn_out", "blocks.2.hook_resid_mid"] },
+  { name: "phi", hooks: ["blocks.0.hook_resid_pre", "blocks.0.hook_attn_out", "blocks.0.mlp.hook_post"] },
+].map(({ name, hooks }) => ({ name, hooks, model: variant(name) }));
+
+describe.each(cases)("$name", ({ model, hooks }) => {
+  test.each(hooks)("at %s an SAE costs what the float64 reference says", async (hook) => {
+    const sae = smallSae({ d_in: widthOf(model, hook), d_sae: 23 });
+    const expected = reference(model, hook, sae);
+    expect(Math.abs(expected.ce.spliced - expected.ce.clean)).toBeGreaterThan(1e-3);
+    expectLosses(await evaluate(model, { hook, sae }), expected);
+  });
+
+  test.each(hooks)(
+    "at %s the identity costs nothing to the bit, and an SAE of zeros what zeros do",
+    async (hook) => {
+      const d = widthOf(model, hook);
+      const identity = await evaluate(model, { hook, sae: identitySae(d) });
+      expect(identity.ce_spliced).toBe(identity.ce_clean);
+      expect(identity.kl).toBe(0);
+      expect(identity.loss_recovered).toBe(1);
+      expect(identity.fvu).toBe(0);
+      const zero = await evaluate(model, { hook, sae: zeroSae(d) });
+      expect(zero.ce_spliced).toBe(zero.ce_zero);
+      expect(zero.kl).toBe(zero.kl_zero);
+      expect(zero.loss_recovered).toBe(0);
+      expect(zero.ce_zero).not.toBe(zero.ce_clean);
+    },
+  );
 });
 
-describe("an SAE within its model", () => {
-  const model = variants().find((one) => one.name === "gpt2")!;
-  const spec = describeModel(model.config);
-  const sequences = sequencesOf(model);
+const saes: [string, Partial<SaeConfig>][] = [
+  ["relu", {}],
+  ["relu that reads the input as it is", { apply_b_dec_to_input: false }],
+  ["jumprelu", { activation: "jumprelu" }],
+  ["gated", { activation: "gated" }],
+  ["topk", { activation: "topk", k: 5 }],
+  ["topk by decoder norm", { activation: "topk", k: 5, rescale_acts_by_decoder_norm: true }],
+  ["relu with layer norm", { normalize_activations: "layer_norm" }],
+  ["topk with constant norm", { activation: "topk", k: 4, normalize_activations: "constant_norm_rescale" }],
+];
+
+describe("an SAE", () => {
+  const model = variant("gpt2");
   const hook = "blocks.1.hook_resid_pre";
-  const evaluate = (sae: Sae, overrides: object = {}) =>
-    evaluateInModel({
-      gpu,
-      spec,
-      weights: weightsOf(model),
-      tokens: new ArrayTokens(sequences, kinds),
+
+  test.each(saes)("of %s reconstructs and fires as in float64", async (_, given) => {
+    const sae = smallSae({ d_in: 18, d_sae: 41, ...given }, 5);
+    if (given.activation === "jumprelu") sae.tensors.threshold!.data.fill(-0.2, 0, 9);
+    const expected = reference(model, hook, sae);
+    const rows = expected.x.length / 18;
+    const mean = new Float64Array(18);
+    expected.x.forEach((value, i) => {
+      mean[i % 18]! += value / rows;
+    });
+    const totals = new ReconstructionTotals(mean);
+    totals.add(expected.x, expected.reconstruction);
+    const firing = new FiringTotals(41);
+    firing.add(expected.features);
+    // Chunks of the SAE that end within a pass.
+    const result = await evaluate(model, { hook, sae, tokens_together: 7 });
+    expectLosses(result, expected);
+    const { mse, fvu, explained_variance, normalized_mse, cossim, l2_ratio } = totals.result();
+    const wanted = { mse, fvu, explained_variance, normalized_mse, cossim, l2_ratio };
+    for (const [name, value] of Object.entries(wanted)) {
+      expect(Math.abs(result[name as keyof typeof wanted]! / value! - 1), name).toBeLessThan(1e-4);
+    }
+    expect(result.n_tokens).toBe(rows);
+    expect(result.l0).toBeCloseTo(firing.result().l0, 6);
+    expect(result.dead_features).toBe(firing.result().dead_features);
+    expect([...result.feature_frequency]).toEqual([...firing.densities()]);
+    const binned = result.density_histogram.counts.reduce((sum, count) => sum + count, 0);
+    expect(binned + result.density_histogram.silent).toBe(41);
+  });
+
+  test("gives the same whatever goes through it at once", async () => {
+    const sae = smallSae({ d_in: 18, d_sae: 41 });
+    const whole = await evaluate(model, { hook, sae, sequences_together: 4 });
+    const pieces = await evaluate(model, { hook, sae, sequences_together: 1, tokens_together: 3 });
+    for (const [name, value] of Object.entries(whole)) {
+      if (typeof value === "number") expect(pieces[name as keyof typeof whole], name).toBeCloseTo(value, 5);
+    }
+    expect(pieces.feature_frequency).toEqual(whole.feature_frequency);
+  });
+
+  test("is compared with a mean that is given, in one stage", async () => {
+    const sae = smallSae({ d_in: 18 });
+    const stages: string[] = [];
+    const zero = await evaluate(model, {
       hook,
       sae,
-      first_sequence: 0,
-      n_sequences: n,
-      sequences_together: 2,
-      ...overrides,
+      mean: new Float32Array(18),
+      onProgress: ({ stage, sequences }) => stages.push(`${stage} ${sequences}/${n_sequences}`),
     });
+    expect(zero.ce_mean).toBe(zero.ce_zero);
+    expect(stages).toEqual(["losses 3/4", "losses 4/4"]);
+  });
+});
 
-  test("that gives back what it gets loses nothing at all", async () => {
-    const result = await evaluate(identitySae(spec.d_model));
-    expect(result.ce_spliced).toBe(result.ce_clean);
-    expect(result.delta_ce).toBe(0);
-    expect(result.kl).toBe(0);
-    expect(result.loss_recovered).toBe(1);
-    expect(result.loss_recovered_mean).toBe(1);
-    expect(result.l0).toBe(spec.d_model);
-    expect(result.fvu).toBe(0);
-    expect(result.n_tokens).toBe(kinds.filter((kind) => kind === 0).length);
+describe("a transcoder", () => {
+  const transcoder = (d: number, given: Partial<SaeConfig> = {}) =>
+    smallSae({ d_in: d, d_out: d, d_sae: 29, transcoder: true, apply_b_dec_to_input: false, ...given }, 3);
+
+  test.each([
+    ["gpt2", "blocks.1.hook_mlp_in", "blocks.1.hook_mlp_out", {}],
+    ["gpt2", "blocks.0.ln2.hook_normalized", "blocks.0.hook_mlp_out", { skip: true }],
+    [
+      "gpt_neox parallel",
+      "blocks.0.ln2.hook_normalized",
+      "blocks.0.hook_mlp_out",
+      { activation: "topk", k: 6 },
+    ],
+    ["gemma2", "blocks.0.hook_resid_mid", "blocks.2.hook_resid_post", {}],
+  ] as const)("of %s from %s replaces %s", async (name, hook, hook_out, given) => {
+    const model = variant(name);
+    const sae = transcoder(widthOf(model, hook), given);
+    expectLosses(await evaluate(model, { hook, hook_out, sae }), reference(model, hook, sae, hook_out));
   });
 
-  test("that gives back zero loses what zero loses", async () => {
-    const result = await evaluate(identitySae(spec.d_model, 0));
-    expect(result.ce_spliced).toBe(result.ce_zero);
-    expect(result.loss_recovered).toBe(0);
-    expect(result.ce_zero).not.toBe(result.ce_clean);
+  test("may have another width behind it, as from the MLP's input to its hidden layer", async () => {
+    const model = variant("gpt2");
+    const hook = "blocks.0.ln2.hook_normalized";
+    const hook_out = "blocks.0.mlp.hook_post";
+    const sae = transcoder(18, { d_out: 72 });
+    expectLosses(await evaluate(model, { hook, hook_out, sae }), reference(model, hook, sae, hook_out));
   });
 
-  test("is measured as in float64: text alone is replaced, and text alone is predicted", async () => {
-    const sae = identitySae(spec.d_model, 0.8);
-    const result = await evaluate(sae);
-    const clean = predictions(forward(model, sequences), sequences);
-    const d = spec.d_model;
-    const text = kinds.flatMap((kind, row) => (kind === 0 ? [row] : []));
-    const whole = forward(model, sequences).hooks.get(hook)!.data;
-    const mean = Float64Array.from({ length: d }, (_, c) =>
-      text.reduce((sum, row) => sum + whole[row * d + c]! / text.length, 0),
-    );
-    const with_ = (of: (row: Float64Array) => Float64Array) =>
-      predictions(
-        forward(model, sequences, (at, activations, sequence) => {
-          if (at !== hook) return activations;
-          const changed = activations.slice();
-          for (let position = 0; position < variantLength; position++) {
-            if (kinds[sequence * variantLength + position] !== 0) continue;
-            changed.set(of(activations.subarray(position * d, (position + 1) * d)), position * d);
-          }
-          return changed;
-        }),
-        sequences,
-      );
-    const predicted = kinds.flatMap((_, row) =>
-      row % variantLength < variantLength - 1 && kinds[row + 1] === 0 ? [row] : [],
-    );
-    const average = (of: (row: number) => number) =>
-      predicted.reduce((sum, row) => sum + of(row), 0) / predicted.length;
-    const spliced = with_((row) => reconstruct(sae, row));
-    const zero = with_((row) => row.map(() => 0));
-    const averaged = with_(() => mean);
-    expect(result.n_predictions).toBe(predicted.length);
-    const expected = {
-      ce_clean: average((row) => clean.losses[row]!),
-      ce_spliced: average((row) => spliced.losses[row]!),
-      ce_zero: average((row) => zero.losses[row]!),
-      ce_mean: average((row) => averaged.losses[row]!),
-      kl: average((row) => divergence(clean.rows[row]!, spliced.rows[row]!)),
-    };
-    for (const [figure, value] of Object.entries(expected)) {
-      expect(Math.abs(result[figure as keyof typeof expected] - value), figure).toBeLessThan(tolerance);
-    }
-    expect(result.fvu).toBeGreaterThan(0.01);
+  test("must say what it replaces, and that must come later", async () => {
+    const model = variant("gpt2");
+    const sae = transcoder(18);
+    await expect(evaluate(model, { hook: "blocks.0.hook_mlp_in", sae })).rejects.toThrow(SpliceError);
+    const backwards = { hook: "blocks.1.hook_mlp_out", hook_out: "blocks.1.hook_mlp_in" };
+    await expect(evaluate(model, { ...backwards, sae })).rejects.toThrow(/before/);
+  });
+});
+
+describe("refused", () => {
+  const model = variant("gpt2");
+  const sae = smallSae({ d_in: 18 });
+  const hook = "blocks.1.hook_resid_pre";
+
+  test.each([
+    ["a normalised hook point", { hook: "blocks.0.ln1.hook_normalized" }, SpliceError],
+    ["a hook point that is not there", { hook: "blocks.7.hook_resid_pre" }, UnknownHookError],
+    ["an SAE of another width", { sae: smallSae({ d_in: 6 }) }, RangeError],
+    ["a crosscoder", { sae: smallSae({ d_in: 18, n_hook_points: 2 }) }, RangeError],
+    ["an SAE with faults", { sae: { ...sae, tensors: {} } }, RangeError],
+    ["sequences that are not there", { first_sequence: 1 }, RangeError],
+    ["no sequences", { n_sequences: 0 }, RangeError],
+    ["a mean of another width", { mean: new Float32Array(6) }, RangeError],
+    ["a pass of no sequence", { sequences_together: 0 }, RangeError],
+    ["no token at once", { tokens_together: 0 }, RangeError],
+  ] as [string, Partial<EvaluateInModelOptions>, new (message: never) => Error][])(
+    "is %s",
+    async (_, given, error) => {
+      await expect(evaluate(model, { hook, sae, ...given })).rejects.toThrow(error);
+      expect(gpu.ledger.used).toBe(used);
+    },
+  );
+
+  test("is the MLP's input where it reads what attention reads", async () => {
+    const phi = variant("phi");
+    await expect(
+      evaluate(phi, { hook: "blocks.0.hook_mlp_in", sae: smallSae({ d_in: 30 }) }),
+    ).rejects.toThrow(SpliceError);
   });
 
-  test("of a transcoder is put where it writes", async () => {
-    const d = spec.d_model;
-    const zero = identitySae(d, 0);
-    const transcoder = { ...zero, config: { ...zero.config, transcoder: true } };
-    const [hookIn, hook_out] = ["blocks.0.hook_mlp_in", "blocks.0.hook_mlp_out"];
-    const result = await evaluate(transcoder, { hook: hookIn, hook_out });
-    expect(result.ce_spliced).toBe(result.ce_zero);
-    const elsewhere = await evaluate(zero, { hook: hook_out });
-    expect(result.ce_spliced).toBe(elsewhere.ce_spliced);
+  test("are sequences without text", async () => {
+    const { tokens } = packedTokens(model.config, n_sequences, length);
+    const silent = { ...tokens, kinds: async (_: number, n: number) => new Uint8Array(n * length).fill(2) };
+    await expect(evaluate(model, { hook, sae, tokens: silent })).rejects.toThrow(/no text/);
   });
 
-  test("where nothing can be put, or of another width, is refused", async () => {
-    const used = gpu.ledger.used;
-    const sae = identitySae(spec.d_model);
-    await expect(evaluate(sae, { hook: "blocks.1.ln1.hook_normalized" })).rejects.toThrow(SpliceError);
-    await expect(evaluate(sae, { hook: "blocks.9.hook_resid_pre" })).rejects.toThrow(UnknownHookError);
-    await expect(evaluate(sae, { hook: "blocks.1.mlp.hook_post" })).rejects.toThrow(/has width/);
-    const padding = new ArrayTokens(sequences, new Array(kinds.length).fill(2));
-    await expect(evaluate(sae, { tokens: padding })).rejects.toThrow(/no|None/);
+  test("is a reconstruction too large for the model", async () => {
+    const huge = zeroSae(18);
+    huge.tensors.b_dec!.data.fill(3e38);
+    huge.config.apply_b_dec_to_input = false;
+    await expect(evaluate(model, { hook, sae: huge })).rejects.toThrow(NonFiniteModelError);
+  });
+
+  test("is work that was aborted, which gives everything back", async () => {
+    const abort = new AbortController();
+    const reason = new Error("enough");
+    const onProgress = () => abort.abort(reason);
+    await expect(evaluate(model, { hook, sae, signal: abort.signal, onProgress })).rejects.toBe(reason);
     expect(gpu.ledger.used).toBe(used);
   });
 });

@@ -1,71 +1,81 @@
 import { describe, expect, test } from "vitest";
-import { LiveOrder } from "../../gpu/data/live-order.ts";
+import { LiveOrder, type TextSpan } from "../../gpu/data/live-order.ts";
 
-const counts = Uint32Array.from([3, 0, 5, 2, 4, 1, 3]);
-const total = 18;
+const counts = Uint32Array.from([5, 0, 3, 7, 1, 4, 6]);
+const rows = 26;
 
-/** (sequence, row within it) of rows start … of a stream, as text. */
-function taken(order: LiveOrder, start: number, count: number, first = 0): string[] {
-  return [...order.rows(start, count)].flatMap(({ window, rows }) => {
-    const all = Array.from(window.sequences, (sequence) =>
-      Array.from({ length: counts[sequence - first]! }, (_, row) => `${sequence}.${row}`),
-    ).flat();
-    expect(all.length).toBe(window.rows);
-    return Array.from(rows, (row) => all[row]!);
-  });
+function order(seed = 3, series = 0) {
+  return new LiveOrder({ first: 10, counts, seed, series });
 }
 
-const make = (windowSequences: number, first = 0, seed = 7) =>
-  new LiveOrder("training", { counts, first, windowSequences, seed });
+/** Each row as sequence/place. */
+function rowsOf(spans: readonly TextSpan[]): string[] {
+  return spans.flatMap(({ sequence, first, count }) =>
+    Array.from({ length: count }, (_, i) => `${sequence}/${first + i}`),
+  );
+}
 
-describe.each([1, 2, 3, 7, 50])("with windows of %d sequences", (windowSequences) => {
-  test("every row comes once per epoch, in another order each time", () => {
-    const order = make(windowSequences);
-    expect(order.n_rows).toBe(total);
-    const epochs = [0, 1, 2].map((epoch) => taken(order, epoch * total, total));
-    for (const epoch of epochs) expect(new Set(epoch).size).toBe(total);
-    expect(epochs[1]).not.toEqual(epochs[0]);
-    expect(epochs[2]).not.toEqual(epochs[1]);
-  });
+const everyRow = rowsOf(order().all()).sort();
 
-  test("any piece is what it is in the whole, whatever was asked for before", () => {
-    const whole = taken(make(windowSequences), 0, 3 * total);
-    const order = make(windowSequences);
-    for (const [start, count] of [
-      [40, 7],
-      [0, 5],
-      [16, 4],
-      [17, 20],
-    ] as const) {
-      expect(taken(order, start, count)).toEqual(whole.slice(start, start + count));
+describe("the order of live rows", () => {
+  test("has every row once per epoch, however it is cut", () => {
+    expect(everyRow.length).toBe(rows);
+    expect(new Set(everyRow).size).toBe(rows);
+    for (const step of [1, 4, 9, 26, 40]) {
+      const met: string[] = [];
+      for (let start = 0; start < 3 * rows; start += step) met.push(...rowsOf(order().spans(start, step)));
+      for (const epoch of [0, 1, 2]) {
+        expect(met.slice(epoch * rows, (epoch + 1) * rows).sort()).toEqual(everyRow);
+      }
     }
   });
 
-  test("no window gives more rows than was said", () => {
-    const order = make(windowSequences);
-    for (const { window } of order.rows(0, 5 * total)) {
-      expect(window.rows).toBeLessThanOrEqual(order.mostWindowRows);
+  test("is another in the next epoch, of another seed, and of another series", () => {
+    const epoch = (of: LiveOrder, number: number) => rowsOf(of.spans(number * rows, rows));
+    const first = epoch(order(), 0);
+    expect(epoch(order(), 0)).toEqual(first);
+    for (const other of [epoch(order(), 1), epoch(order(4), 0), epoch(order(3, 1), 0)]) {
+      expect(other).not.toEqual(first);
     }
   });
-});
 
-test("sequences are numbered from the first of the stream", () => {
-  const rows = taken(make(2, 100), 0, total, 100);
-  expect(rows.every((row) => row.startsWith("10"))).toBe(true);
-});
+  test("is shuffled within windows, whose rows of two epochs stay apart", () => {
+    for (const size of [8, 12, 30, 60]) {
+      const met: string[] = [];
+      const unshuffled: string[] = [];
+      for (let number = 0; number * size < 3 * rows; number++) {
+        const { spans, order: slots } = order().window(number, size);
+        const filled = rowsOf(spans);
+        expect(filled.length).toBe(size);
+        expect([...slots].sort((a, b) => a - b)).toEqual([...filled.keys()]);
+        unshuffled.push(...filled);
+        met.push(...Array.from(slots, (slot) => filled[slot]!));
+      }
+      expect(met).not.toEqual(unshuffled);
+      for (const epoch of [0, 1, 2]) {
+        expect(met.slice(epoch * rows, (epoch + 1) * rows).sort()).toEqual(everyRow);
+      }
+    }
+  });
 
-test("windows with equal keys hold equal rows, and one window is never made again", () => {
-  const keys = (order: LiveOrder) => [...order.rows(0, 3 * total)].map(({ window }) => window.key);
-  expect(new Set(keys(make(50))).size).toBe(1);
-  const several = [...make(2).rows(0, 3 * total)];
-  const byKey = new Map<string, string>();
-  for (const { window } of several) {
-    const sequences = window.sequences.join();
-    expect(byKey.get(window.key) ?? sequences).toBe(sequences);
-    byKey.set(window.key, sequences);
-  }
-});
+  test("mixes sequences: neighbours of a sequence are no neighbours in a window", () => {
+    const many = new LiveOrder({ first: 0, counts: new Uint32Array(64).fill(32), seed: 1, series: 0 });
+    const { spans, order: slots } = many.window(0, 1024);
+    const sequences = spans.flatMap(({ sequence, count }) => new Array<number>(count).fill(sequence));
+    const batch = Array.from(slots.subarray(0, 64), (slot) => sequences[slot]!);
+    // 64 draws out of 32 sequences hit 28 of them in the mean.
+    expect(new Set(batch).size).toBeGreaterThan(20);
+  });
 
-test("another seed is another order", () => {
-  expect(taken(make(3, 0, 8), 0, total)).not.toEqual(taken(make(3, 0, 7), 0, total));
+  test("shuffles a set that fits into the window whole", () => {
+    for (const epoch of [0, 1]) {
+      const slots = [...order().shuffled(epoch * rows, rows)];
+      expect(slots.toSorted((a, b) => a - b)).toEqual(everyRow.map((_, i) => i));
+    }
+    expect([...order().shuffled(0, rows)]).not.toEqual([...order().shuffled(rows, rows)]);
+    expect([...order().shuffled(20, 12)]).toEqual([
+      ...[...order().shuffled(0, rows)].slice(20),
+      ...[...order().shuffled(rows, rows)].slice(0, 6),
+    ]);
+  });
 });

@@ -13,39 +13,28 @@ export interface DivergenceShape {
 
 export interface DivergenceBuffers {
   /** f32 [rows, pitch] each. */
-  p: GPUBuffer;
-  q: GPUBuffer;
-  /** f32 [rows, 4] each, as `planLoss` leaves them after the last piece. */
-  pSums: GPUBuffer;
-  qSums: GPUBuffer;
-  /** f32 [rows]; carried from piece to piece. */
-  kl: GPUBuffer;
+  clean: GPUBuffer;
+  other: GPUBuffer;
+  /** f32 [rows, 4]: largest clean logit, Σ exp(a − largest), Σ exp(a − largest) (a − b); carried from piece to piece. */
+  sums: GPUBuffer;
 }
 
-/** One piece of the logits into each token's KL(p ‖ q), in nats. */
+/** One piece of two models' logits into the sums that their divergence needs. */
 export async function planDivergence(
   { gpu, uniforms, step }: PlanContext,
   { rows, first, count, pitch }: DivergenceShape,
-  { p, q, pSums, qSums, kl }: DivergenceBuffers,
+  { clean, other, sums }: DivergenceBuffers,
 ): Promise<Dispatch> {
   const pipeline = await gpu.pipelines.compute({
-    shader: "lm_kl",
+    shader: "lm_divergence",
     constants: { WORKGROUP: rowLanes(gpu.capabilities) },
   });
   return {
     label: "divergence",
     pipeline,
-    bindGroup: bind(gpu.device, pipeline, [
-      step,
-      uniforms.add([first === 0 ? 1 : 0, count, pitch]),
-      p,
-      q,
-      pSums,
-      qSums,
-      kl,
-    ]),
+    bindGroup: bind(gpu.device, pipeline, [step, uniforms.add([first, count, pitch]), clean, other, sums]),
     grid: spread(rows, gpu.capabilities),
     bytes: 8 * rows * count,
-    flops: 6 * rows * count,
+    flops: 8 * rows * count,
   };
 }

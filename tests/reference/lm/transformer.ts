@@ -75,23 +75,20 @@ export interface Forward {
 
 type Sequence = Map<string, Activation>;
 
-/** Other activations for a sequence's hook point, [length, width], or those that there are. */
-export type Intervention = (hook: string, activations: Float64Array, sequence: number) => Float64Array;
+/** What a hook point holds from there on, [length, width]; the data itself where nothing is replaced. */
+export type Intervention = (hook: string, data: Float64Array, sequence: number) => Float64Array;
 
-/**
- * @param sequences token ids, all of one length.
- * @param intervene what takes the place of the activations at a hook point, for all that comes after.
- */
+/** @param sequences token ids, all of one length. */
 export function forward(
   model: HuggingFaceModel,
   sequences: readonly ArrayLike<number>[],
-  intervene: Intervention = (_, activations) => activations,
+  intervene: Intervention = (_, data) => data,
 ): Forward {
   const transformer = readTransformer(model);
   const length = sequences[0]!.length;
   if (sequences.some((tokens) => tokens.length !== length)) throw new RangeError("Lengths differ.");
   const runs = sequences.map((tokens, n) =>
-    runSequence(transformer, Array.from(tokens), (hook, activations) => intervene(hook, activations, n)),
+    runSequence(transformer, Array.from(tokens), (hook, data) => intervene(hook, data, n)),
   );
   const hooks = new Map([...runs[0]!.keys()].map((name) => [name, stacked(runs, name)] as const));
   const logits = hooks.get("logits")!;
@@ -129,7 +126,7 @@ export function crossEntropy({ shape, data }: Activation, next: readonly (readon
 function runSequence(
   transformer: Transformer,
   tokens: readonly number[],
-  intervene: (hook: string, activations: Float64Array) => Float64Array,
+  intervene: (hook: string, data: Float64Array) => Float64Array,
 ): Sequence {
   const { d_model, d_vocab, positions } = transformer;
   const length = tokens.length;
@@ -149,8 +146,8 @@ function runSequence(
     const at = `blocks.${i}`;
     const pre = hook(`${at}.hook_resid_pre`, residual);
     const attentionOut = hook(`${at}.hook_attn_out`, attention(transformer, layer, at, pre, record, hook));
-    const both = add(pre, attentionOut);
-    const mid = layer.parallel ? both : hook(`${at}.hook_resid_mid`, both);
+    const sum = add(pre, attentionOut);
+    const mid = layer.parallel ? sum : hook(`${at}.hook_resid_mid`, sum);
     const mlpIn = hook(`${at}.hook_mlp_in`, layer.parallel ? pre : mid);
     const mlpOut = hook(`${at}.hook_mlp_out`, mlp(layer, at, mlpIn, hook));
     residual = hook(`${at}.hook_resid_post`, add(mid, mlpOut));

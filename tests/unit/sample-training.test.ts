@@ -17,7 +17,7 @@ function model(): HuggingFaceModel & { tensors: Map<string, Tensor> } {
     const spread = shape.length > 1 ? 0.35 : 0.2;
     tensors.set(name, {
       shape,
-      data: Float64Array.from({ length: count }, () => start + spread * random.normal()),
+      data: Float64Array.from({ length: count }, () => (start === "ones" ? 1 : 0) + spread * random.normal()),
     });
   }
   const config = {

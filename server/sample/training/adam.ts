@@ -47,18 +47,3 @@ export class Adam {
     return norm;
   }
 }
-
-/** Warms up, stays, and falls to nothing along a half cosine over the last steps. @param step from 1 on */
-export function rateAt(step: number, schedule: Schedule): number {
-  const { lr, warm_up_steps, steps, cool_down_steps } = schedule;
-  if (step <= warm_up_steps) return (lr * step) / warm_up_steps;
-  const into = step - (steps - cool_down_steps);
-  return into <= 0 ? lr : (lr * (1 + Math.cos((Math.PI * into) / cool_down_steps))) / 2;
-}
-
-export interface Schedule {
-  lr: number;
-  steps: number;
-  warm_up_steps: number;
-  cool_down_steps: number;
-}

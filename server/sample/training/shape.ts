@@ -15,9 +15,9 @@ export interface Parameter {
   /** First float in the one array that holds all of them. */
   at: number;
   count: number;
-  /** Standard deviation at the start; 0: `start` throughout. */
+  /** What it holds at the start, and the standard deviation of what is not the same throughout. */
+  start: "normal" | "zeros" | "ones";
   deviation: number;
-  start: 0 | 1;
   /** Matrices shrink by weight decay, gains and biases do not. */
   decays: boolean;
 }
@@ -28,23 +28,23 @@ export const epsilon = 1e-5;
 export function parametersOf({ d_model: d, n_layers, d_mlp, d_vocab, n_ctx }: Shape): Map<string, Parameter> {
   const parameters = new Map<string, Parameter>();
   let at = 0;
-  const add = (name: string, shape: readonly number[], deviation: number, start: 0 | 1 = 0) => {
+  const add = (name: string, shape: readonly number[], start: Parameter["start"], deviation = 0) => {
     const count = shape.reduce((product, length) => product * length, 1);
-    parameters.set(name, { name, shape, at, count, deviation, start, decays: shape.length > 1 });
+    parameters.set(name, { name, shape, at, count, start, deviation, decays: shape.length > 1 });
     at += count;
   };
   const norm = (name: string) => {
-    add(`${name}.weight`, [d], 0, 1);
-    add(`${name}.bias`, [d], 0);
+    add(`${name}.weight`, [d], "ones");
+    add(`${name}.bias`, [d], "zeros");
   };
   const linear = (name: string, inputs: number, outputs: number, deviation: number) => {
-    add(`${name}.weight`, [inputs, outputs], deviation);
-    add(`${name}.bias`, [outputs], 0);
+    add(`${name}.weight`, [inputs, outputs], "normal", deviation);
+    add(`${name}.bias`, [outputs], "zeros");
   };
   const deviation = 0.5 / Math.sqrt(d);
   const ofResidual = deviation / Math.sqrt(2 * n_layers);
-  add("transformer.wte.weight", [d_vocab, d], deviation);
-  add("transformer.wpe.weight", [n_ctx, d], deviation / 2);
+  add("transformer.wte.weight", [d_vocab, d], "normal", deviation);
+  add("transformer.wpe.weight", [n_ctx, d], "normal", deviation / 2);
   for (let layer = 0; layer < n_layers; layer++) {
     const block = `transformer.h.${layer}`;
     norm(`${block}.ln_1`);

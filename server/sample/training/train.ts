@@ -2,19 +2,23 @@ import { RandomStream } from "../../../gpu/sae/random.ts";
 import type { TrainingRecipe } from "../recipe.ts";
 import type { Encoder } from "../tokenizer/encode.ts";
 import { TokenStream } from "../tokenizer/stream.ts";
-import { Adam, rateAt } from "./adam.ts";
+import { Adam } from "./adam.ts";
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { GradientWorkers } from "./gradient-workers.ts";
+import { rateAt, stepsOf } from "./schedule.ts";
 import { parametersOf, type Shape } from "./shape.ts";
 
 /** Steps between lines of progress. */
 const reportEvery = 20;
 
-/** Normal numbers of each parameter's deviation, or ones and zeros. */
+/** The first values of all parameters. */
 function initialize(shape: Shape, seed: number, values: Float32Array): void {
   const random = new RandomStream(seed);
   for (const { at, count, deviation, start } of parametersOf(shape).values()) {
-    for (let i = at; i < at + count; i++) values[i] = deviation === 0 ? start : deviation * random.normal();
+    for (let i = at; i < at + count; i++) {
+      if (start === "normal") values[i] = deviation * random.normal();
+      else values[i] = start === "ones" ? 1 : 0;
+    }
   }
 }
 
@@ -35,7 +39,7 @@ export async function train(
     const stream = new TokenStream(encoder, recipe.training_seed, before?.place);
     let losses = 0;
     let norms = 0;
-    for (let step = (before?.step ?? 0) + 1; step <= schedule.steps; step++) {
+    for (let step = (before?.step ?? 0) + 1; step <= stepsOf(schedule); step++) {
       const tokens = stream.windows(threads * windows_per_thread, shape.n_ctx);
       const { loss, gradients } = await workers.lossAndGradients(tokens);
       norms += adam.step(parameters, gradients, step, rateAt(step, schedule));

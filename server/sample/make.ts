@@ -18,8 +18,8 @@ import { epsilon, parameterCount, parametersOf } from "./training/shape.ts";
 import { train } from "./training/train.ts";
 
 /**
- * Makes the shipped files from the recipe: `node --import tsx server/sample/make.ts [checkpoint]`. Training takes ten
- * minutes of two cores; with a checkpoint's path it goes on from there after an interruption. See docs/sample.md.
+ * Makes the shipped files from the recipe: `node --import tsx server/sample/make.ts [checkpoint]`. Training takes a quarter
+ * of an hour of two cores; with a checkpoint's path it goes on from there after an interruption. See docs/sample.md.
  */
 
 /** Windows of the shipped text whose loss is stated on its own, so that a test can repeat it in a moment. */

@@ -110,6 +110,13 @@ describe("a capture", () => {
     const run = await api().runs.create.mutate({ name: "From disk", source, config });
     const ended = await untilEnded(test, run.id, worker);
     expect(ended).toMatchObject({ status: "completed", model_name: "Tiny", hook_name: hooks[0] });
+    // What was never trained on is what it is measured on.
+    const asked = await api().saes.evaluate.mutate({ id: ended.sae!.id, activation_set_ids: [set.id] });
+    const evaluation = await until("the evaluation ends", async () => {
+      const { evaluations } = await api().saes.get.query({ id: ended.sae!.id });
+      return evaluations.find((one) => one.id === asked.id && one.status === "done");
+    });
+    expect(evaluation.result!.tokens).toBe(set.held_out_tokens);
     const predicted = await api().runs.predict.query({
       model_id,
       tokenization_id,

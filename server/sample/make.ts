@@ -18,8 +18,8 @@ import { epsilon, parameterCount, parametersOf } from "./training/shape.ts";
 import { train } from "./training/train.ts";
 
 /**
- * Makes the shipped files from the recipe: `node --import tsx server/sample/make.ts [checkpoint]`. Training takes ten
- * minutes of two cores; with a checkpoint's path it goes on from there after an interruption. See docs/sample.md.
+ * Makes the shipped files from the recipe: `node --import tsx server/sample/make.ts [checkpoint]`. Training takes a quarter
+ * of an hour of two cores; with a checkpoint's path it goes on from there after an interruption. See docs/sample.md.
  */
 
 /** Windows of the shipped text whose loss is stated on its own, so that a test can repeat it in a moment. */
@@ -114,7 +114,7 @@ function mean(values: Iterable<number>): number {
   return sum / count;
 }
 
-const json = (value: unknown): string => `${JSON.stringify(value, null, 1)}\n`;
+const json = (value: unknown, indent = 1): string => `${JSON.stringify(value, null, indent)}\n`;
 
 async function make(checkpoint: string): Promise<void> {
   const { documents, text_seed, shape } = recipe;
@@ -142,7 +142,7 @@ async function make(checkpoint: string): Promise<void> {
     await writeFile(file, content);
   }
   const description = await describe(encoder, parameters, [...contents.keys()]);
-  await writeFile(sampleFiles.description, json(description));
+  await writeFile(sampleFiles.description, json(description, 2));
   say(json(description));
 }
 

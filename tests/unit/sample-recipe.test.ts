@@ -34,7 +34,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-test("training lowers the loss, and goes on from a checkpoint to the same bits", async () => {
+// Threads start slowly on a busy machine.
+const patience = { timeout: 60_000 };
+
+test("training lowers the loss, and goes on from a checkpoint to the same bits", patience, async () => {
   const lines: string[] = [];
   const whole = await train(small, encoder, path.join(folder, "whole"), (line) => lines.push(line));
   const losses = lines.map((line) => Number(/loss ([\d.]+)/.exec(line)![1]));
@@ -47,7 +50,7 @@ test("training lowers the loss, and goes on from a checkpoint to the same bits",
   expect(await train(small, encoder, halves, () => undefined)).toEqual(whole);
 });
 
-test("a checkpoint of another shape is refused", async () => {
+test("a checkpoint of another shape is refused", patience, async () => {
   const file = path.join(folder, "shape");
   const short = {
     ...small,

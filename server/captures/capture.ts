@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { Gpu } from "../../gpu/device/gpu.ts";
-import { requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
+import { type HookPoint, requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
 import type { Precision } from "../../gpu/lm/precision.ts";
 import { openActivationSet } from "../artifacts/activation-set.ts";
 import { ActivationSetError } from "../artifacts/activation-tensor.ts";
@@ -72,7 +72,7 @@ const fileBytes = 256 * 2 ** 20;
  */
 export async function captureActivations(capture: Capture): Promise<Captured> {
   capture.signal.throwIfAborted();
-  refuseMisfits(capture);
+  refuseMisfits({ ...capture, hooks: capture.sets.map(({ hook }) => hook) });
   // The state is always kept with the same set, in whatever order they are asked for.
   const order = capture.sets.toSorted((a, b) => (a.hook < b.hook ? -1 : 1));
   const sorted = { ...capture, sets: order };
@@ -86,23 +86,31 @@ export async function captureActivations(capture: Capture): Promise<Captured> {
   }
 }
 
-function refuseMisfits({ model, tokens, sets, outlier_norm = null }: Capture): void {
+/** The hook points. @throws InvalidInputError with all that cannot be captured of a model so */
+export function refuseMisfits({
+  model,
+  tokens,
+  hooks,
+  outlier_norm = null,
+}: Pick<Capture, "model" | "tokens" | "outlier_norm"> & { hooks: readonly string[] }): HookPoint[] {
   const faults: Fault[] = misfits(model.spec, tokens);
-  for (const { hook } of sets) {
+  const points: HookPoint[] = [];
+  for (const hook of hooks) {
     try {
-      requireHookPoint(model.spec, hook);
+      points.push(requireHookPoint(model.spec, hook));
     } catch (error) {
       if (!(error instanceof UnknownHookError)) throw error;
       faults.push({ path: "--hooks", message: hookFault(model.spec, error) });
     }
   }
-  if (sets.length === 0 || new Set(sets.map(({ hook }) => hook)).size < sets.length) {
+  if (hooks.length === 0 || new Set(hooks).size < hooks.length) {
     faults.push({ path: "--hooks", message: "Name one hook point or more, each of them once." });
   }
   if (outlier_norm !== null && !(Number.isFinite(outlier_norm) && outlier_norm > 1)) {
     faults.push({ path: "--outlier-norm", message: `It is a number above 1, not ${outlier_norm}.` });
   }
   if (faults.length > 0) throw new InvalidInputError(faults);
+  return points;
 }
 
 /** What all of the capture's sets are of together. */

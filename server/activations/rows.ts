@@ -11,6 +11,8 @@ import { setFolder } from "./delete.ts";
 export interface StoredRows {
   /** Rows of all sets side by side. */
   rows: RowReader;
+  /** The same of rows that are never trained on; null where one of the sets keeps none apart. */
+  held_out: RowReader | null;
   manifests: ActivationSetManifest[];
   close(): Promise<void>;
 }
@@ -23,8 +25,10 @@ export async function openStoredRows(home: string, setIds: readonly string[]): P
   };
   try {
     for (const id of setIds) opened.push(await openActivationSet(setFolder(home, id)));
+    const held_out = opened.flatMap((set) => set.held_out ?? []);
     return {
       rows: joinRows(opened),
+      held_out: held_out.length === opened.length ? joinRows(held_out) : null,
       manifests: opened.map(({ manifest }) => manifest),
       close,
     };

@@ -230,8 +230,11 @@ export interface ActivationSet extends RowReader {
   readonly held_out: TracedRows | null;
   /** Where a row to train on comes from; null for a set that was imported, which does not know. */
   trace(row: number): Promise<RowOrigin | null>;
-  /** Compares every file with its hash. Throws `ActivationSetError`, and the reason of `signal`. */
-  verify(signal: AbortSignal): Promise<void>;
+  /**
+   * Compares every file with its hash, and tells the share of the bytes that is done. Throws `ActivationSetError`, and the
+   * reason of `signal`.
+   */
+  verify(signal: AbortSignal, onShare?: (share: number) => void): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -276,8 +279,8 @@ async function openImportedSet(folder: string, manifest: ImportedManifest): Prom
       return toFloat32(dtype === "float16" ? "F16" : "F32", read);
     },
     trace: () => Promise.resolve(null),
-    async verify(signal) {
-      if ((await hashSource(source, chunkBytes, signal)) === manifest.sha256) return;
+    async verify(signal, onShare) {
+      if ((await hashSource(source, chunkBytes, signal)) === manifest.sha256) return onShare?.(1);
       throw new ActivationSetError(
         `${folder} is damaged: the hash of ${dataFile} is another. Delete the set and import it again.`,
       );

@@ -36,7 +36,7 @@ export interface OpenCapturedSet {
   training: TracedRows;
   held_out: TracedRows | null;
   /** Compares every file with its hash. @throws ActivationSetError; the reason of `signal` */
-  verify(signal: AbortSignal): Promise<void>;
+  verify(signal: AbortSignal, onShare?: (share: number) => void): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -56,7 +56,7 @@ export async function openCapturedSet(folder: string, manifest: CapturedManifest
     return {
       training,
       held_out: held_out_tokens > 0 ? held_out : null,
-      verify: (signal) => files.verify(signal),
+      verify: (signal, onShare) => files.verify(signal, onShare),
       close: () => files.close(),
     };
   } catch (error) {
@@ -162,20 +162,20 @@ class CapturedFiles {
     throw damaged(this.#folder, `token ${position} of sequence ${sequence} is of no document`);
   }
 
-  async verify(signal: AbortSignal): Promise<void> {
+  async verify(signal: AbortSignal, onShare: (share: number) => void = () => undefined): Promise<void> {
     const { shards, mask, ids, documents, sha256 } = this.manifest;
     const all = [...shards, mask, ids, documents];
     if (folderHash(all.map(({ file: name, ...rest }) => ({ name, ...rest }))) !== sha256) {
       throw damaged(this.#folder, "the hashes in its manifest do not go together");
     }
+    const total = all.reduce((sum, { bytes }) => sum + bytes, 0);
+    let done = 0;
     for (const stored of all) {
       const source = await this.#open(stored);
-      try {
-        if ((await hashSource(source, maskPieceBytes, signal)) === stored.sha256) continue;
-      } finally {
-        await source.close();
-      }
-      throw damaged(this.#folder, `the hash of ${stored.file} is another`);
+      const hash = await hashSource(source, maskPieceBytes, signal).finally(() => source.close());
+      if (hash !== stored.sha256) throw damaged(this.#folder, `the hash of ${stored.file} is another`);
+      done += stored.bytes;
+      onShare(done / total);
     }
   }
 

@@ -1,85 +1,18 @@
-import { createHash } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { setFolder } from "../../server/activations/delete.ts";
+import { openStoredRows } from "../../server/activations/rows.ts";
 import { type ActivationSet, openActivationSet } from "../../server/artifacts/activation-set.ts";
-import { folderHash } from "../../server/artifacts/atomic-folder.ts";
-import { type CapturedManifest, captureMask } from "../../server/artifacts/captured-manifest.ts";
+import { captureMask } from "../../server/artifacts/captured-manifest.ts";
+import { length, writeCapturedSet } from "../reference/captured-set.ts";
 
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "facet-captured-"));
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
-
-const d_in = 2;
-const length = 6;
-
-/** A file of every sequence; the row at position p of sequence s is (s + p / 100, -s). */
-async function writeSet(n_sequences: number, held_out_sequences: number, mask: number[]): Promise<void> {
-  const places = Array.from({ length: n_sequences * length }, (_, place) => place);
-  const write = async (file: string, bytes: Uint8Array) => {
-    await writeFile(path.join(folder, file), bytes);
-    return { file, bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
-  };
-  const words = (numbers: number[]) => new Uint8Array(Uint32Array.from(numbers).buffer);
-  const shards: CapturedManifest["shards"] = [];
-  for (let sequence = 0; sequence < n_sequences; sequence++) {
-    const rows = places.slice(0, length).flatMap((position) => [sequence + position / 100, -sequence]);
-    const name = `rows-${String(sequence).padStart(5, "0")}.bin`;
-    const written = await write(name, new Uint8Array(Float32Array.from(rows).buffer));
-    shards.push({ ...written, first_sequence: sequence, n_sequences: 1 });
-  }
-  const sides = {
-    mask: await write("mask.bin", Uint8Array.from(mask)),
-    ids: await write("ids.bin", words(places.map((place) => 1000 + place))),
-    documents: await write(
-      "documents.bin",
-      words(Array.from({ length: n_sequences }, (_, s) => [s, 7 + s, 0, length - 1, 10 * s]).flat()),
-    ),
-  };
-  const files = [...shards, sides.mask, sides.ids, sides.documents];
-  const apart = (n_sequences - held_out_sequences) * length;
-  const text = (from: number[]) => from.filter((kind) => kind === captureMask.text).length;
-  const count = (kind: number) => mask.filter((one) => one === kind).length;
-  const manifest: CapturedManifest = {
-    format_version: 2,
-    d_in,
-    dtype: "float32",
-    n_sequences,
-    length,
-    held_out_sequences,
-    n_tokens: text(mask.slice(0, apart)),
-    held_out_tokens: text(mask.slice(apart)),
-    mask_counts: {
-      text: count(captureMask.text),
-      special: count(captureMask.special),
-      padding: count(captureMask.padding),
-      excluded: count(captureMask.excluded),
-      outlier: count(captureMask.outlier),
-    },
-    bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
-    sha256: folderHash(files.map(({ file, bytes, sha256 }) => ({ name: file, bytes, sha256 }))),
-    hook_name: "blocks.0.hook_resid_post",
-    model_name: "m",
-    dataset_name: "d",
-    dataset_sha256: "0",
-    model_sha256: "0",
-    tokens_hash: "0",
-    precision: "f32",
-    excluded_token_ids: [],
-    outlier_norm: null,
-    outlier_hooks: [],
-    outlier_threshold: null,
-    mean: [0, 0],
-    mean_norm: 0,
-    norm_of_mean: 0,
-    shards,
-    ...sides,
-  };
-  await writeFile(path.join(folder, "manifest.json"), JSON.stringify(manifest));
-}
 
 async function opened<T>(work: (set: ActivationSet) => Promise<T>): Promise<T> {
   const set = await openActivationSet(folder);
@@ -107,7 +40,7 @@ describe("rows of a captured set", () => {
   it("are read from more files than are held open, for training and evaluation at once", async () => {
     const [n_sequences, held] = [90, 45];
     const mask = Array.from({ length: n_sequences * length }, (_, place) => (place % 5 === 0 ? 1 : 0));
-    await writeSet(n_sequences, held, mask);
+    await writeCapturedSet(folder, { n_sequences, held_out_sequences: held, mask });
     const apart = (n_sequences - held) * length;
     const [training, heldOut] = [textPlaces(mask, 0, apart), textPlaces(mask, apart, mask.length)];
     await opened(async (set) => {
@@ -130,7 +63,7 @@ describe("rows of a captured set", () => {
       if (sequence % 7 === 3) return captureMask.padding;
       return sequence % 7 === 4 ? 0 : ((place * place + sequence) % 9) % 5;
     });
-    await writeSet(n_sequences, 5, mask);
+    await writeCapturedSet(folder, { n_sequences, held_out_sequences: 5, mask });
     const apart = (n_sequences - 5) * length;
     const [training, heldOut] = [textPlaces(mask, 0, apart), textPlaces(mask, apart, mask.length)];
     await opened(async (set) => {
@@ -154,5 +87,35 @@ describe("rows of a captured set", () => {
       expect((await set.held_out!.trace(0)).token_id).toBe(1000 + heldOut[0]!);
       await set.verify(new AbortController().signal);
     });
+  });
+});
+
+describe("captured sets side by side", () => {
+  const mask = [1, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 1, 0, 0, 3, 0, 0];
+  const all = { n_sequences: 3, held_out_sequences: 1, mask };
+  const joined = async () => {
+    const stored = await openStoredRows(folder, ["a", "b"]);
+    const shape = [stored.rows.n_rows, stored.rows.d_in, stored.held_out?.n_rows];
+    await stored.close();
+    return shape;
+  };
+
+  it("are joined where they keep the rows of the same tokens", async () => {
+    await writeCapturedSet(setFolder(folder, "a"), all);
+    await writeCapturedSet(setFolder(folder, "b"), all);
+    expect(await joined()).toEqual([9, 4, 4]);
+  });
+
+  it.each([
+    // As many rows, so that nothing but their tokens tells them apart.
+    [
+      "other tokens were left out of one",
+      { mask: mask.map((kind, at) => [kind, 0, 3][at === 1 ? 2 : at === 5 ? 1 : 0]!) },
+    ],
+    ["they are of different text", { tokens_hash: "1" }],
+  ])("are refused where %s", async (_, other) => {
+    await writeCapturedSet(setFolder(folder, "a"), all);
+    await writeCapturedSet(setFolder(folder, "b"), { ...all, ...other });
+    await expect(joined()).rejects.toThrow(/rows of different tokens/);
   });
 });

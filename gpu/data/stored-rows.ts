@@ -3,13 +3,22 @@ import { RowsInOrder } from "./rows-in-order.ts";
 import { type RowReader, RowsInMemory, RowsInWindows, type ShuffledRows } from "./shuffle.ts";
 import type { ActivationSource, BatchStream, OpenSource } from "./source.ts";
 
+export interface StoredSourceOptions {
+  seed: number;
+  memoryBudgetBytes?: number;
+  shuffle?: boolean;
+  /** Rows that are never trained on, for evaluation in place of the others; null: there are none. */
+  held_out?: RowReader | null;
+}
+
 const defaultBudgetBytes = 512 * 2 ** 20;
 
 /**
  * Stored activations as a training source. Training: batch b takes positions b·rows … of the shuffled epochs laid end
  * to end, so every row comes once per epoch and a batch that ends one epoch begins the next. A set that fits the memory
  * budget is shuffled whole; a larger one in windows of random blocks (`RowsInWindows`).
- * Evaluation: rows in steps of about 0.618·n_rows, which any number of tokens spreads evenly over the set.
+ * Evaluation: rows in steps of about 0.618·n_rows, which any number of tokens spreads evenly over the set; of the rows that
+ * are held out, where there are any.
  * With `shuffle: false` both streams take the rows as they are stored, from the first on, again and again.
  */
 export class StoredSource implements ActivationSource {
@@ -17,10 +26,16 @@ export class StoredSource implements ActivationSource {
   readonly n_tokens: number;
   readonly #rows: ShuffledRows;
   readonly #shuffle: boolean;
+  /** Rows that evaluation batches are taken of, and the step through them. */
+  readonly #evaluated: ShuffledRows;
+  readonly #evaluatedRows: number;
   readonly #step: number;
 
-  constructor(reader: RowReader, options: { seed: number; memoryBudgetBytes?: number; shuffle?: boolean }) {
-    const { seed, memoryBudgetBytes = defaultBudgetBytes, shuffle = true } = options;
+  constructor(reader: RowReader, options: StoredSourceOptions) {
+    const { seed, memoryBudgetBytes = defaultBudgetBytes, shuffle = true, held_out = null } = options;
+    if (held_out !== null && held_out.d_in !== reader.d_in) {
+      throw new RangeError(`Rows have ${reader.d_in} numbers, but those held out have ${held_out.d_in}.`);
+    }
     this.d_in = reader.d_in;
     this.n_tokens = reader.n_rows;
     const fits = reader.n_rows * reader.d_in * 4 <= memoryBudgetBytes;
@@ -28,12 +43,14 @@ export class StoredSource implements ActivationSource {
     else if (fits) this.#rows = new RowsInMemory(reader, seed);
     else this.#rows = new RowsInWindows(reader, seed, memoryBudgetBytes);
     this.#shuffle = shuffle;
-    this.#step = coprimeStep(reader.n_rows);
+    this.#evaluated = held_out === null ? this.#rows : heldOutRows(held_out, memoryBudgetBytes, shuffle);
+    this.#evaluatedRows = held_out?.n_rows ?? reader.n_rows;
+    this.#step = coprimeStep(this.#evaluatedRows);
   }
 
   /** Most bytes of activations held in the computer's memory at once. */
   get heldBytes(): number {
-    return this.#rows.heldBytes;
+    return this.#rows.heldBytes + (this.#evaluated === this.#rows ? 0 : this.#evaluated.heldBytes);
   }
 
   /** None: rows go straight into the batch. */
@@ -44,19 +61,26 @@ export class StoredSource implements ActivationSource {
   /** Rows of a batch, f32 [rows, d_in], into `out`. */
   async batch(stream: BatchStream, batch: number, out: Float32Array): Promise<void> {
     const first = (batch * out.length) / this.d_in;
-    if (stream === "training" || !this.#shuffle) return this.#rows.gather(first, out);
-    let row = Number((BigInt(first) * BigInt(this.#step)) % BigInt(this.n_tokens));
+    if (stream === "training") return this.#rows.gather(first, out);
+    if (!this.#shuffle) return this.#evaluated.gather(first, out);
+    let row = Number((BigInt(first) * BigInt(this.#step)) % BigInt(this.#evaluatedRows));
     const chosen = Float64Array.from({ length: out.length / this.d_in }, () => {
       const here = row;
-      row = (row + this.#step) % this.n_tokens;
+      row = (row + this.#step) % this.#evaluatedRows;
       return here;
     });
-    return this.#rows.pick(chosen, out);
+    return this.#evaluated.pick(chosen, out);
   }
 
   open(gpu: Gpu, maxRows: number): Promise<OpenSource> {
     return Promise.resolve(new OpenStoredSource(this, gpu.device, maxRows));
   }
+}
+
+/** Held-out rows stay in memory where they are few, as they mostly are; else they are read as they are wanted. */
+function heldOutRows(reader: RowReader, memoryBudgetBytes: number, shuffle: boolean): ShuffledRows {
+  const few = reader.n_rows * reader.d_in * 4 <= memoryBudgetBytes / 8;
+  return shuffle && few ? new RowsInMemory(reader, 0) : new RowsInOrder(reader);
 }
 
 /** A step near the golden section of n that meets every row before any twice. */

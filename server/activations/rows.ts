@@ -2,6 +2,7 @@ import { joinRows } from "../../gpu/data/joined-rows.ts";
 import type { RowReader } from "../../gpu/data/shuffle.ts";
 import {
   type ActivationSet,
+  ActivationSetError,
   type ActivationSetManifest,
   openActivationSet,
 } from "../artifacts/activation-set.ts";
@@ -11,7 +12,7 @@ import { setFolder } from "./delete.ts";
 export interface StoredRows {
   /** Rows of all sets side by side. */
   rows: RowReader;
-  /** Those that are never trained on; null where a set keeps none apart. */
+  /** The same of rows that are never trained on; null where one of the sets keeps none apart. */
   held_out: RowReader | null;
   manifests: ActivationSetManifest[];
   close(): Promise<void>;
@@ -25,10 +26,11 @@ export async function openStoredRows(home: string, setIds: readonly string[]): P
   };
   try {
     for (const id of setIds) opened.push(await openActivationSet(setFolder(home, id)));
-    const apart = opened.flatMap(({ held_out }) => (held_out === null ? [] : [held_out]));
+    refuseOtherTokens(opened);
+    const held_out = opened.flatMap((set) => set.held_out ?? []);
     return {
       rows: joinRows(opened),
-      held_out: apart.length === opened.length ? joinRows(apart) : null,
+      held_out: held_out.length === opened.length ? joinRows(held_out) : null,
       manifests: opened.map(({ manifest }) => manifest),
       close,
     };
@@ -36,4 +38,20 @@ export async function openStoredRows(home: string, setIds: readonly string[]): P
     await close();
     throw error;
   }
+}
+
+/**
+ * Row i of each must be the same token's. Of captured sets that is known: it is where they left out the same of the same
+ * tokens. Throws `ActivationSetError`.
+ */
+function refuseOtherTokens(sets: readonly ActivationSet[]): void {
+  const captured = sets.flatMap(({ manifest }) => (manifest.format_version === 2 ? [manifest] : []));
+  const [first] = captured;
+  const other = captured.find(
+    ({ tokens_hash, mask }) => tokens_hash !== first?.tokens_hash || mask.sha256 !== first.mask.sha256,
+  );
+  if (first === undefined || other === undefined) return;
+  throw new ActivationSetError(
+    `The sets of ${first.hook_name} and ${other.hook_name} hold rows of different tokens: other text, or other tokens left out. Capture their hook points together.`,
+  );
 }

@@ -14,7 +14,8 @@ import {
 } from "./activation-tensor.ts";
 import { writeFolder } from "./atomic-folder.ts";
 import { type CapturedManifest, capturedManifestSchema } from "./captured-manifest.ts";
-import { openCapturedSet } from "./captured-set.ts";
+import { openCapturedSet, type RowOrigin, type TracedRows } from "./captured-set.ts";
+import { hashSource } from "./file-source.ts";
 
 /**
  * An activation set: `activations.bin`, rows of numbers without a header, and `manifest.json`.
@@ -226,7 +227,14 @@ async function hashOnly(source: ByteSource, from: number, to: number, wholeFile:
 export interface ActivationSet extends RowReader {
   readonly manifest: ActivationSetManifest;
   /** Rows that are never trained on; null for a set that keeps none apart. */
-  readonly held_out: RowReader | null;
+  readonly held_out: TracedRows | null;
+  /** Where a row to train on comes from; null for a set that was imported, which does not know. */
+  trace(row: number): Promise<RowOrigin | null>;
+  /**
+   * Compares every file with its hash, and tells the share of the bytes that is done. Throws `ActivationSetError`, and the
+   * reason of `signal`.
+   */
+  verify(signal: AbortSignal, onShare?: (share: number) => void): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -234,9 +242,18 @@ export interface ActivationSet extends RowReader {
 export async function openActivationSet(folder: string): Promise<ActivationSet> {
   const manifest = await readManifest(folder);
   if (manifest.format_version === 1) return openImportedSet(folder, manifest);
-  const { training, held_out, close } = await openCapturedSet(folder, manifest);
+  const { training, held_out, verify, close } = await openCapturedSet(folder, manifest);
   const { n_rows, d_in } = training;
-  return { manifest, n_rows, d_in, held_out, read: (start, count) => training.read(start, count), close };
+  return {
+    manifest,
+    n_rows,
+    d_in,
+    held_out,
+    read: (start, count) => training.read(start, count),
+    trace: (row) => training.trace(row),
+    verify,
+    close,
+  };
 }
 
 async function openImportedSet(folder: string, manifest: ImportedManifest): Promise<ActivationSet> {
@@ -260,6 +277,13 @@ async function openImportedSet(folder: string, manifest: ImportedManifest): Prom
       }
       const read = await source.read(start * rowBytes, count * rowBytes);
       return toFloat32(dtype === "float16" ? "F16" : "F32", read);
+    },
+    trace: () => Promise.resolve(null),
+    async verify(signal, onShare) {
+      if ((await hashSource(source, chunkBytes, signal)) === manifest.sha256) return onShare?.(1);
+      throw new ActivationSetError(
+        `${folder} is damaged: the hash of ${dataFile} is another. Delete the set and import it again.`,
+      );
     },
     close: () => source.close(),
   };

@@ -1,8 +1,10 @@
 import { z } from "zod";
+import { precisions } from "../../gpu/lm/precision.ts";
 
 /**
  * A set of activations that were captured here, in files without headers beside `manifest.json`; little-endian:
- * - `rows-00000.bin`, …: a row [d_in] of every token of every sequence, in order, whether it is trained on or not.
+ * - `rows-00000.bin`, …: a row [d_in] of every token of every sequence, in order, whether it is trained on or not: the
+ *   token at position p of sequence s is the set's row s x length + p, and a file holds whole sequences.
  * - `mask.bin`: a byte a token, `captureMask`.
  * - `ids.bin`: the token's id, u32.
  * - `documents.bin`: where documents lie, u32 each: sequence, document, first and last position, and the document's token
@@ -14,8 +16,15 @@ export const maskFile = "mask.bin";
 export const idsFile = "ids.bin";
 export const documentsFile = "documents.bin";
 
-/** What a token is to training; the first is trained on, the next two are token kinds. */
-export const captureMask = { text: 0, special: 1, padding: 2, excluded: 3 } as const;
+/** Words of a span in `documents.bin`. */
+export type SpanWords = [sequence: number, document: number, first: number, last: number, offset: number];
+
+/**
+ * What a token is to training. The first alone is trained on; the next two are token kinds; then come ids that were named,
+ * and rows whose norm is too large at one of the hook points that were captured together.
+ */
+export const captureMask = { text: 0, special: 1, padding: 2, excluded: 3, outlier: 4 } as const;
+export const maskNames = ["text", "special", "padding", "excluded", "outlier"] as const;
 
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const positive = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
@@ -31,10 +40,18 @@ export const capturedManifestSchema = z.strictObject({
   length: positive,
   /** Of the sequences, at the end: never trained on. */
   held_out_sequences: count,
-  /** Rows to train on: text that is neither excluded nor held out. */
+  /** Rows to train on: text that is neither excluded, an outlier, nor held out. */
   n_tokens: positive,
   /** Rows of text of the held-out sequences. */
   held_out_tokens: count,
+  /** Tokens of all sequences by their mask. */
+  mask_counts: z.strictObject({
+    text: count,
+    special: count,
+    padding: count,
+    excluded: count,
+    outlier: count,
+  }),
   /** Of all files but this one. */
   bytes: positive,
   /** SHA-256 over the lines `<sha256 of file>  <name>`, sorted by name. */
@@ -42,10 +59,19 @@ export const capturedManifestSchema = z.strictObject({
   hook_name: z.string(),
   model_name: z.string(),
   dataset_name: z.string(),
+  dataset_sha256: z.string(),
   /** Hash of the model's files, and of dataset, tokenizer and options together. */
   model_sha256: z.string(),
   tokens_hash: z.string(),
+  /** Of the model's weights on the GPU. */
+  precision: z.enum(precisions),
   excluded_token_ids: z.array(count),
+  /** Rows are outliers beyond so many medians of the norms; null where none is taken for one. */
+  outlier_norm: z.number().gt(1).nullable(),
+  /** Hook points at which a token's row may be an outlier, and with it the token in all of their sets. */
+  outlier_hooks: z.array(z.string()),
+  /** The norm beyond which a row of this hook point is one. */
+  outlier_threshold: z.number().min(0).nullable(),
   /** Mean of the rows to train on, [d_in], of their norms, and the norm of the mean. */
   mean: z.array(z.number()),
   mean_norm: z.number().min(0),

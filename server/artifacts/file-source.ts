@@ -50,10 +50,15 @@ async function readExactly(
   return bytes;
 }
 
-/** SHA-256 of a source's bytes, read in pieces. */
-export async function hashSource(source: ByteSource, pieceBytes = 4 * 2 ** 20): Promise<string> {
+/** SHA-256 of a source's bytes, read in pieces. Throws the reason of `signal`. */
+export async function hashSource(
+  source: ByteSource,
+  pieceBytes = 4 * 2 ** 20,
+  signal?: AbortSignal,
+): Promise<string> {
   const hash = createHash("sha256");
   for (let offset = 0; offset < source.size; offset += pieceBytes) {
+    signal?.throwIfAborted();
     hash.update(await source.read(offset, Math.min(pieceBytes, source.size - offset)));
   }
   return hash.digest("hex");

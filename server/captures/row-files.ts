@@ -1,20 +1,17 @@
-import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, open, stat, truncate } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import path from "node:path";
 import type { WrittenFile } from "../artifacts/atomic-folder.ts";
 import { rowsFile } from "../artifacts/captured-manifest.ts";
-
-/** Read at a time where a file's hash is made again. */
-const pieceBytes = 4 * 2 ** 20;
+import { GrowingFile, type Standing, stands } from "./growing-file.ts";
 
 /**
  * The files of rows of a set that is being captured, written one after another. What was written and synced before a
- * crash is taken up again: what lies beyond is cut off, and the hash of the last file is made again from its bytes.
+ * crash is taken up again; what lies beyond is cut off.
  */
 export class RowFiles {
   readonly #folder: string;
   readonly #finished: WrittenFile[];
-  #file: { handle: FileHandle; hash: Hash; name: string; bytes: number } | null = null;
+  #file: GrowingFile | null = null;
 
   private constructor(folder: string, finished: WrittenFile[]) {
     this.#folder = folder;
@@ -23,21 +20,32 @@ export class RowFiles {
 
   /**
    * @param finished Files that are whole.
-   * @param bytes Of the file after them that stand for sure.
+   * @param open What stands of the file after them; null where that is not begun.
    */
-  static async open(folder: string, finished: readonly WrittenFile[], bytes: number): Promise<RowFiles> {
+  static async open(
+    folder: string,
+    finished: readonly WrittenFile[],
+    open: Standing | null,
+  ): Promise<RowFiles> {
     const files = new RowFiles(folder, [...finished]);
-    if (bytes > 0) await files.#takeUp(bytes);
+    if (open !== null) files.#file = await GrowingFile.takeUp(folder, rowsFile(finished.length), open);
     return files;
   }
 
-  /** Whether what a state says was written is there. */
-  static async are(folder: string, finished: readonly WrittenFile[], bytes: number): Promise<boolean> {
-    const sizes = [...finished.map((file) => file.bytes), ...(bytes > 0 ? [bytes] : [])];
-    for (const [shard, least] of sizes.entries()) {
+  /** Whether what a state says was written is there, byte for byte. @throws the reason of `signal` */
+  static async are(
+    folder: string,
+    finished: readonly WrittenFile[],
+    open: Standing | null,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    for (const [shard, file] of finished.entries()) {
       const found = await stat(path.join(folder, rowsFile(shard))).catch(() => null);
-      const whole = shard < finished.length;
-      if (found === null || (whole ? found.size !== least : found.size < least)) return false;
+      if (file.name !== rowsFile(shard) || found?.size !== file.bytes) return false;
+    }
+    const all = [...finished, ...(open === null ? [] : [open])];
+    for (const [shard, standing] of all.entries()) {
+      if (!(await stands(path.join(folder, rowsFile(shard)), standing, signal))) return false;
     }
     return true;
   }
@@ -46,61 +54,26 @@ export class RowFiles {
     return this.#finished;
   }
 
-  /** Of the file that is being written. */
-  get bytes(): number {
-    return this.#file?.bytes ?? 0;
-  }
-
   async append(bytes: Uint8Array): Promise<void> {
-    this.#file ??= await this.#begin();
-    for (let done = 0; done < bytes.byteLength; ) {
-      const { bytesWritten } = await this.#file.handle.write(bytes, done, bytes.byteLength - done);
-      done += bytesWritten;
-    }
-    this.#file.hash.update(bytes);
-    this.#file.bytes += bytes.byteLength;
+    this.#file ??= await GrowingFile.begin(this.#folder, rowsFile(this.#finished.length));
+    await this.#file.append(bytes);
   }
 
-  async sync(): Promise<void> {
-    await this.#file?.handle.sync();
+  /** What is written stands for sure after this; of the file that is being written, if one is. */
+  async synced(): Promise<Standing | null> {
+    return (await this.#file?.synced()) ?? null;
   }
 
   /** Ends the file that is being written; the next bytes begin another. */
   async finish(): Promise<void> {
-    if (this.#file === null) return;
-    const { handle, hash, name, bytes } = this.#file;
-    await handle.sync();
-    await handle.close();
+    const file = this.#file;
+    if (file === null) return;
     this.#file = null;
-    this.#finished.push({ name, bytes, sha256: hash.digest("hex") });
+    this.#finished.push(await file.finish());
   }
 
   async close(): Promise<void> {
-    await this.#file?.handle.close();
+    await this.#file?.close();
     this.#file = null;
-  }
-
-  async #begin() {
-    const name = rowsFile(this.#finished.length);
-    const handle = await open(path.join(this.#folder, name), "w");
-    return { handle, hash: createHash("sha256"), name, bytes: 0 };
-  }
-
-  async #takeUp(bytes: number): Promise<void> {
-    const name = rowsFile(this.#finished.length);
-    const file = path.join(this.#folder, name);
-    await truncate(file, bytes);
-    const handle = await open(file, "r+");
-    const hash = createHash("sha256");
-    const piece = new Uint8Array(Math.min(pieceBytes, bytes));
-    for (let at = 0; at < bytes; ) {
-      const { bytesRead } = await handle.read(piece, 0, Math.min(piece.byteLength, bytes - at), at);
-      if (bytesRead === 0) throw new Error(`${file} ends at ${at} of ${bytes} bytes.`);
-      hash.update(piece.subarray(0, bytesRead));
-      at += bytesRead;
-    }
-    await handle.close();
-    // Appending writes at the end, which is where the bytes that stand end.
-    this.#file = { handle: await open(file, "a"), hash, name, bytes };
   }
 }

@@ -3,7 +3,13 @@ import path from "node:path";
 import { type TokenReader, tokenKind } from "../../gpu/data/tokens.ts";
 import { writeWholeFile } from "../artifacts/atomic-file.ts";
 import type { WrittenFile } from "../artifacts/atomic-folder.ts";
-import { captureMask, documentsFile, idsFile, maskFile } from "../artifacts/captured-manifest.ts";
+import {
+  captureMask,
+  documentsFile,
+  idsFile,
+  maskNames,
+  type SpanWords,
+} from "../artifacts/captured-manifest.ts";
 import type { TokenSet } from "../tokens/token-set.ts";
 
 // What stands beside the rows of a captured set: which of them are trained on, and where their text is.
@@ -19,38 +25,50 @@ export function maskOf(ids: Uint32Array, kinds: Uint8Array, excluded: ReadonlySe
   );
 }
 
-export interface TextCounts {
-  training: number;
-  held_out: number;
-}
-
-/** Rows of text, in the sequences to train on and in those held out. */
-export async function countText(
+/** Whether any row is text, outside of the sequences that are held out. */
+export async function hasText(
   tokens: TokenReader,
   held_out_sequences: number,
   excluded: ReadonlySet<number>,
-): Promise<TextCounts> {
-  const counts = { training: 0, held_out: 0 };
-  const apart = tokens.n_sequences - held_out_sequences;
-  for (const [first, count] of parts(tokens)) {
+): Promise<boolean> {
+  const { length } = tokens;
+  const trained = tokens.n_sequences - held_out_sequences;
+  for (const [first, count] of parts({ n_sequences: trained, length })) {
     const mask = maskOf(await tokens.read(first, count), await tokens.kinds(first, count), excluded);
-    for (const [token, kind] of mask.entries()) {
-      if (kind !== captureMask.text) continue;
-      if (first + Math.floor(token / tokens.length) < apart) counts.training++;
-      else counts.held_out++;
+    if (mask.includes(captureMask.text)) return true;
+  }
+  return false;
+}
+
+/** Tokens by their mask, of whole masks that come one after another. */
+export class MaskCounts {
+  readonly all = { text: 0, special: 0, padding: 0, excluded: 0, outlier: 0 };
+  /** Text before the token `apart`, and from there on. */
+  training = 0;
+  held_out = 0;
+  #at = 0;
+  readonly #apart: number;
+
+  constructor(apart: number) {
+    this.#apart = apart;
+  }
+
+  add(mask: Uint8Array): void {
+    for (const kind of mask) {
+      this.all[maskNames[kind]!]++;
+      if (kind === captureMask.text && this.#at < this.#apart) this.training++;
+      else if (kind === captureMask.text) this.held_out++;
+      this.#at++;
     }
   }
-  return counts;
 }
 
 /** Writes the files beside the rows. */
 export async function writeSideFiles(
   folder: string,
   tokens: TokenSet,
-  excluded: ReadonlySet<number>,
-): Promise<Record<"mask" | "ids" | "documents", WrittenFile>> {
+): Promise<Record<"ids" | "documents", WrittenFile>> {
   return {
-    mask: await write(folder, maskFile, maskPieces(tokens, excluded)),
     ids: await write(folder, idsFile, idPieces(tokens)),
     documents: await write(folder, documentsFile, documentPieces(tokens)),
   };
@@ -69,12 +87,6 @@ async function write(folder: string, name: string, pieces: AsyncIterable<Uint8Ar
   return { name, bytes, sha256: hash.digest("hex") };
 }
 
-async function* maskPieces(tokens: TokenSet, excluded: ReadonlySet<number>) {
-  for (const [first, count] of parts(tokens)) {
-    yield maskOf(await tokens.read(first, count), await tokens.kinds(first, count), excluded);
-  }
-}
-
 async function* idPieces(tokens: TokenSet) {
   for (const [first, count] of parts(tokens)) yield bytesOf(await tokens.read(first, count));
 }
@@ -84,7 +96,7 @@ async function* documentPieces(tokens: TokenSet) {
     const words: number[] = [];
     for (let sequence = first; sequence < first + count; sequence++) {
       for (const { document, first: from, last, offset } of await tokens.documentsOf(sequence)) {
-        const span: [number, number, number, number, number] = [sequence, document, from, last, offset];
+        const span: SpanWords = [sequence, document, from, last, offset];
         words.push(...span);
       }
     }
@@ -92,7 +104,10 @@ async function* documentPieces(tokens: TokenSet) {
   }
 }
 
-function* parts({ n_sequences, length }: TokenReader): Generator<[first: number, count: number]> {
+function* parts({
+  n_sequences,
+  length,
+}: Pick<TokenReader, "n_sequences" | "length">): Generator<[first: number, count: number]> {
   const together = Math.max(1, Math.floor(tokensTogether / length));
   for (let first = 0; first < n_sequences; first += together) {
     yield [first, Math.min(together, n_sequences - first)];

@@ -1,11 +1,21 @@
 import { rename, rm } from "node:fs/promises";
 import path from "node:path";
+import { ActivationSetError } from "../artifacts/activation-tensor.ts";
 import { writeWholeFile } from "../artifacts/atomic-file.ts";
 import { folderHash, syncFolder, type WrittenFile } from "../artifacts/atomic-folder.ts";
-import { type CapturedManifest, captureMask, manifestFile } from "../artifacts/captured-manifest.ts";
-import { type SetState, stateFile } from "./capture-state.ts";
+import {
+  type CapturedManifest,
+  captureMask,
+  manifestFile,
+  maskFile,
+} from "../artifacts/captured-manifest.ts";
+import { openFile } from "../artifacts/file-source.ts";
+import { breakingOf, lockFile } from "./capture-lock.ts";
+import { type SetState, stateFile, subjectFile } from "./capture-state.ts";
+import { GrowingFile } from "./growing-file.ts";
 import { RowFiles } from "./row-files.ts";
 import { RowStatistics } from "./row-statistics.ts";
+import { MaskCounts } from "./set-files.ts";
 
 /** Folder in which a set is put together, beside its place. */
 export function workingFolder(folder: string): string {
@@ -23,10 +33,17 @@ export type SetIdentity = Pick<
   | "hook_name"
   | "model_name"
   | "dataset_name"
+  | "dataset_sha256"
   | "model_sha256"
   | "tokens_hash"
+  | "precision"
   | "excluded_token_ids"
+  | "outlier_norm"
+  | "outlier_hooks"
 >;
+
+/** Of the mask, read at once where it is counted. */
+const maskPieceBytes = 4 * 2 ** 20;
 
 /** One hook point's set while it is being captured. */
 export class WorkingSet {
@@ -34,6 +51,7 @@ export class WorkingSet {
   readonly #folder: string;
   readonly #fileSequences: number;
   readonly #files: RowFiles;
+  #mask: GrowingFile | null;
   readonly #statistics: RowStatistics;
   #sequences: number;
 
@@ -41,12 +59,13 @@ export class WorkingSet {
     folder: string,
     identity: SetIdentity,
     fileSequences: number,
-    from: { files: RowFiles; statistics: RowStatistics; sequences: number },
+    from: { files: RowFiles; mask: GrowingFile; statistics: RowStatistics; sequences: number },
   ) {
     this.#folder = folder;
     this.#identity = identity;
     this.#fileSequences = fileSequences;
     this.#files = from.files;
+    this.#mask = from.mask;
     this.#statistics = from.statistics;
     this.#sequences = from.sequences;
   }
@@ -58,12 +77,21 @@ export class WorkingSet {
     fileSequences: number,
     state: { set: SetState; sequences: number } | null,
   ): Promise<WorkingSet> {
-    const { finished, bytes, sums } = state?.set ?? { finished: [], bytes: 0, sums: null };
-    return new WorkingSet(folder, identity, fileSequences, {
-      files: await RowFiles.open(workingFolder(folder), finished, bytes),
-      statistics: new RowStatistics(identity.d_in, sums),
-      sequences: state?.sequences ?? 0,
-    });
+    const working = workingFolder(folder);
+    const { finished, open, sums } = state?.set ?? { finished: [], open: null, sums: null };
+    const files = await RowFiles.open(working, finished, open);
+    try {
+      const mask =
+        state === null
+          ? await GrowingFile.begin(working, maskFile)
+          : await GrowingFile.takeUp(working, maskFile, state.set.mask);
+      const statistics = new RowStatistics(identity.d_in, sums);
+      const sequences = state?.sequences ?? 0;
+      return new WorkingSet(folder, identity, fileSequences, { files, mask, statistics, sequences });
+    } catch (error) {
+      await files.close();
+      throw error;
+    }
   }
 
   /**
@@ -77,6 +105,7 @@ export class WorkingSet {
     for (let token = 0; token < Math.min(mask.length, trained); token++) {
       if (mask[token] === captureMask.text) this.#statistics.add(values, token);
     }
+    await this.#openMask().append(mask);
     const sequenceBytes = stored.byteLength / (mask.length / length);
     for (let at = 0; at < stored.byteLength; ) {
       const room = this.#fileSequences - (this.#sequences % this.#fileSequences);
@@ -90,25 +119,39 @@ export class WorkingSet {
 
   /** What was written stands for sure after this. */
   async synced(): Promise<SetState> {
-    await this.#files.sync();
-    return { finished: [...this.#files.finished], bytes: this.#files.bytes, sums: this.#statistics.sums };
+    const open = await this.#files.synced();
+    const mask = await this.#openMask().synced();
+    return { finished: [...this.#files.finished], open, mask, sums: this.#statistics.sums };
   }
 
-  /** Writes what the set says of itself, and gives the folder its name. */
+  /**
+   * Writes what the set says of itself, and gives the folder its name.
+   * @throws ActivationSetError where no row is left to train on
+   */
   async publish(
-    heldOutTokens: number,
-    writeSides: (folder: string) => Promise<Record<"mask" | "ids" | "documents", WrittenFile>>,
+    outlier_threshold: number | null,
+    writeSides: (folder: string) => Promise<Record<"ids" | "documents", WrittenFile>>,
   ): Promise<CapturedManifest> {
     const working = workingFolder(this.#folder);
     await this.#files.finish();
-    const { mask, ids, documents } = await writeSides(working);
+    const mask = await this.#openMask().finish();
+    this.#mask = null;
+    const { ids, documents } = await writeSides(working);
     const files = [...this.#files.finished, mask, ids, documents];
     const { n_sequences } = this.#identity;
+    const counts = await this.#counts(path.join(working, maskFile));
+    if (counts.training === 0) {
+      throw new ActivationSetError(
+        "No row is left to train on: all are outliers. Set a larger outlier norm.",
+      );
+    }
     const manifest: CapturedManifest = {
       format_version: 2,
       ...this.#identity,
-      n_tokens: this.#statistics.sums.rows,
-      held_out_tokens: heldOutTokens,
+      outlier_threshold,
+      n_tokens: counts.training,
+      held_out_tokens: counts.held_out,
+      mask_counts: counts.all,
       bytes: files.reduce((sum, file) => sum + file.bytes, 0),
       sha256: folderHash(files),
       ...this.#statistics.summary(),
@@ -128,12 +171,40 @@ export class WorkingSet {
     await rename(working, this.#folder);
     await syncFolder(path.dirname(this.#folder));
     // Not before: until now it says how far the capture is.
-    await rm(path.join(this.#folder, stateFile), { force: true });
+    await removeTraces(this.#folder);
     return manifest;
   }
 
-  close(): Promise<void> {
-    return this.#files.close();
+  async close(): Promise<void> {
+    await this.#files.close();
+    await this.#mask?.close();
+    this.#mask = null;
+  }
+
+  #openMask(): GrowingFile {
+    if (this.#mask === null) throw new Error(`The set ${this.#folder} is closed.`);
+    return this.#mask;
+  }
+
+  async #counts(file: string): Promise<MaskCounts> {
+    const { n_sequences, held_out_sequences, length } = this.#identity;
+    const counts = new MaskCounts((n_sequences - held_out_sequences) * length);
+    const source = await openFile(file);
+    try {
+      for (let at = 0; at < source.size; at += maskPieceBytes) {
+        counts.add(await source.read(at, Math.min(maskPieceBytes, source.size - at)));
+      }
+    } finally {
+      await source.close();
+    }
+    return counts;
+  }
+}
+
+/** What a set needs no more once it has its name. */
+export async function removeTraces(folder: string): Promise<void> {
+  for (const name of [stateFile, subjectFile, lockFile, breakingOf(lockFile)]) {
+    await rm(path.join(folder, name), { force: true });
   }
 }
 

@@ -150,7 +150,7 @@ const serverCommands: Record<string, Command<Invocation, void>> = {
   status: { words: 0, options: [], run: status },
 };
 
-const flags = ["json", "help", "upload", "watch", "no-shuffle", "train"];
+const flags = ["json", "help", "upload", "watch", "no-shuffle", "train", "estimate"];
 const everywhere = ["json", "help"];
 const ofServer = ["url", "token"];
 

@@ -3,6 +3,7 @@ import path from "node:path";
 import { z } from "zod";
 import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import { saeShapes } from "../../gpu/sae/sae-shapes.ts";
+import { rowsFile } from "../artifacts/captured-manifest.ts";
 import { openSae } from "./formats.ts";
 import { parseSettings, readJsonFile } from "./json-file.ts";
 import { asFormatError, SaeFormatError } from "./sae-format-error.ts";
@@ -88,7 +89,7 @@ export async function inspectFolder(target: string): Promise<Inspection> {
     return target.endsWith(".safetensors") && !isSae ? inspectSafetensors(target) : inspectSae(target);
   }
   if (names.has("state.safetensors")) return inspectCheckpoint(target);
-  if (names.has("activations.bin")) return inspectActivationSet(target);
+  if (names.has("activations.bin") || names.has(rowsFile(0))) return inspectActivationSet(target);
   if (names.has("checkpoints") || (names.has("sae") && !names.has("cfg.json"))) return inspectRun(target);
   return inspectSae(target);
 }
@@ -173,8 +174,10 @@ async function inspectSafetensors(file: string): Promise<SafetensorsDescription>
 
 async function inspectActivationSet(folder: string): Promise<ActivationSetDescription> {
   const manifest = await readJsonFile(path.join(folder, "manifest.json"));
-  const { size } = await stat(path.join(folder, "activations.bin"));
-  return { kind: "activation_set", path: folder, manifest, bytes: size };
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".bin"));
+  const sizes = await Promise.all(names.map(async (name) => (await stat(path.join(folder, name))).size));
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  return { kind: "activation_set", path: folder, manifest, bytes };
 }
 
 async function inspectRun(folder: string): Promise<RunDescription> {

@@ -3,13 +3,16 @@ import path from "node:path";
 import { concatenateRows } from "../../gpu/data/concatenated-rows.ts";
 import { readElements, readSafetensorsHeader, SafetensorsError } from "../../gpu/data/safetensors.ts";
 import type { RowReader } from "../../gpu/data/shuffle.ts";
+import { type ActivationSet, openActivationSet } from "../artifacts/activation-set.ts";
 import {
   ActivationSetError,
   type ActivationTensor,
   chooseTensor,
+  hookNameOf,
   openSafetensors,
   toFloat32,
 } from "../artifacts/activation-tensor.ts";
+import { isSet } from "./capture-folder.ts";
 
 /** One safetensors file with a tensor of activations, open for reading. */
 export interface ActivationFile extends RowReader {
@@ -22,20 +25,33 @@ export interface ActivationFile extends RowReader {
   close(): Promise<void>;
 }
 
-/** Activations of one hook point: the rows of a file, or of a folder's files one after another. */
+/** What activations say of themselves. */
+export interface ActivationNames {
+  model_name: string | null;
+  hook_name: string | null;
+  dataset_name: string | null;
+}
+
+/** Activations of one hook point: the rows of a file, of a folder's files one after another, or of an activation set. */
 export interface Activations extends RowReader {
   /** As it was given. */
   readonly location: string;
+  /** None of a set. */
   readonly files: readonly ActivationFile[];
+  /** The set, of which the rows are those to train on. */
+  readonly set: ActivationSet | null;
+  readonly names: ActivationNames;
   close(): Promise<void>;
 }
 
 /**
- * Opens a safetensors file, or a folder's `*.safetensors` files in the order of their names.
- * @param tensor The tensor to take; without it `activations`, else the only two-dimensional tensor of numbers.
+ * Opens a safetensors file, a folder's `*.safetensors` files in the order of their names, or the folder of an activation
+ * set.
+ * @param tensor The tensor to take of files; without it `activations`, else the only two-dimensional tensor of numbers.
  * @throws ActivationSetError for what is missing, damaged, of a wrong dtype or shape, or of several widths.
  */
 export async function openActivations(location: string, tensor?: string): Promise<Activations> {
+  if (await isSet(location)) return openSet(location);
   const files: ActivationFile[] = [];
   const close = async () => {
     for (const file of files) await file.close();
@@ -55,6 +71,8 @@ export async function openActivations(location: string, tensor?: string): Promis
     return {
       location,
       files,
+      set: null,
+      names: namesOf(first),
       n_rows: rows.n_rows,
       d_in: rows.d_in,
       read: (start, count) => rows.read(start, count),
@@ -64,6 +82,29 @@ export async function openActivations(location: string, tensor?: string): Promis
     await close();
     throw error;
   }
+}
+
+async function openSet(location: string): Promise<Activations> {
+  const set = await openActivationSet(location);
+  const { model_name, hook_name, dataset_name } = set.manifest;
+  return {
+    location,
+    files: [],
+    set,
+    names: { model_name, hook_name, dataset_name },
+    n_rows: set.n_rows,
+    d_in: set.d_in,
+    read: (start, count) => set.read(start, count),
+    close: () => set.close(),
+  };
+}
+
+function namesOf({ metadata, tensor }: ActivationFile): ActivationNames {
+  return {
+    model_name: metadata.get("model_name") ?? metadata.get("model") ?? null,
+    hook_name: hookNameOf(metadata, tensor.info.name) ?? null,
+    dataset_name: metadata.get("dataset_name") ?? metadata.get("dataset") ?? null,
+  };
 }
 
 async function filesAt(location: string): Promise<string[]> {

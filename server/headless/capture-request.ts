@@ -1,5 +1,15 @@
 import { type Precision, precisions } from "../../gpu/lm/precision.ts";
 import { type Fault, InvalidInputError } from "../errors.ts";
+import { hookNames } from "./hook-names.ts";
+
+/** Of the capture of a token set. */
+export const captureSetOptions = [
+  "dtype",
+  "exclude-tokens",
+  "outlier-norm",
+  "shard-tokens",
+  "estimate",
+] as const;
 
 export const captureOptions = [
   "model",
@@ -9,17 +19,18 @@ export const captureOptions = [
   "batch-size",
   "precision",
   "adapter",
+  ...captureSetOptions,
 ] as const;
 type CaptureOption = (typeof captureOptions)[number];
 
 export interface CaptureRequest {
   /** Folder of the model. */
   model: string;
-  /** File of token ids. */
+  /** File of token ids, or folder of a token set. */
   tokens: string;
   /** Names of hook points, in the order that they are to be written in; there is one, and none is there twice. */
   hooks: string[];
-  /** File to write. */
+  /** File to write, or folder of the sets. */
   out: string;
   /** Sequences that go through the model together; null: as many as suit their length. */
   batch_size: number | null;
@@ -32,29 +43,27 @@ const needed: readonly { option: CaptureOption; message: string }[] = [
   { option: "model", message: "Give the folder of a model, with its config.json and model.safetensors." },
   {
     option: "tokens",
-    message: "Give a safetensors file of token ids, with a tensor input_ids [n_sequences, length].",
+    message:
+      "Give a folder of tokens as facet tokenize makes it, or a safetensors file of token ids, with a tensor input_ids [n_sequences, length].",
   },
   {
     option: "hooks",
     message: "Name the hook points to keep, with commas between them: blocks.6.hook_resid_post.",
   },
-  { option: "out", message: "Give the safetensors file to write." },
+  {
+    option: "out",
+    message:
+      "Give the folder to keep activation sets in, or, for a file of token ids, the safetensors file to write.",
+  },
 ];
 
-/** A command line of `capture`, checked. Throws `InvalidInputError` with everything that is wrong. */
+/** A command line of `capture`, checked, but for what belongs to sets alone. Throws `InvalidInputError` with everything that is wrong. */
 export function captureRequest(options: ReadonlyMap<string, readonly string[]>): CaptureRequest {
   const last = (name: CaptureOption) => options.get(name)?.at(-1) ?? null;
   const faults: Fault[] = needed
     .filter(({ option }) => (last(option) ?? "").trim() === "")
     .map(({ option, message }) => ({ path: `--${option}`, message }));
-  // --hooks a --hooks b is --hooks a,b.
-  const hooks = (options.get("hooks") ?? [])
-    .flatMap((list) => list.split(","))
-    .map((name) => name.trim())
-    .filter((name) => name !== "");
-  for (const name of new Set(hooks.filter((one, index) => hooks.indexOf(one) !== index))) {
-    faults.push({ path: "--hooks", message: `${name} is named more than once; name it once.` });
-  }
+  const hooks = hookNames(options.get("hooks") ?? [], faults);
   if (hooks.length === 0 && faults.every((fault) => fault.path !== "--hooks")) {
     faults.push({ path: "--hooks", message: "It names no hook point; name one." });
   }

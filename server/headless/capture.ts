@@ -1,7 +1,7 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
-import { type HookPoint, hookPoints, requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
+import { type HookPoint, requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
 import type { Precision } from "../../gpu/lm/precision.ts";
 import packageJson from "../../package.json" with { type: "json" };
@@ -13,10 +13,11 @@ import { loadModel } from "../models/load-model.ts";
 import { type ModelFolder, openModelFolder } from "../models/model-folder.ts";
 import { checkTokens, openTokenFile, type TokenFile } from "../models/token-file.ts";
 import { sequencesTogether } from "./capture-batch.ts";
-import { type CaptureRequest, captureRequest } from "./capture-request.ts";
+import { type CaptureRequest, captureRequest, captureSetOptions } from "./capture-request.ts";
+import { captureSets } from "./capture-sets.ts";
 import { exitCode } from "./exit-code.ts";
+import { hookFault } from "./hook-names.ts";
 import { Interruption } from "./interruption.ts";
-import { nearest } from "./nearest.ts";
 import { Progress } from "./progress.ts";
 
 /** All that a capture needs and that has been checked. */
@@ -46,9 +47,29 @@ interface CaptureSummary {
   adapter: string;
 }
 
-/** `facet capture`: runs a language model over token ids and keeps the activations of hook points. */
-export async function capture({ output, options, json }: LocalInvocation): Promise<number> {
-  const request = captureRequest(options);
+/**
+ * `facet capture`: runs a language model over token ids and keeps the activations of hook points: of a token set in
+ * activation sets, of a file of ids in a file.
+ */
+export function capture(invocation: LocalInvocation): Promise<number> {
+  const request = captureRequest(invocation.options);
+  const ofSet = statSync(request.tokens, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return ofSet ? captureSets(invocation, request) : captureFile(invocation, request);
+}
+
+async function captureFile(
+  { output, options, json }: LocalInvocation,
+  request: CaptureRequest,
+): Promise<number> {
+  const foreign = captureSetOptions.filter((name) => options.has(name));
+  if (foreign.length > 0) {
+    throw new InvalidInputError(
+      foreign.map((name) => ({
+        path: `--${name}`,
+        message: `It belongs to a folder of tokens, as facet tokenize makes it, but ${request.tokens} is no folder.`,
+      })),
+    );
+  }
   const { out } = request;
   if (existsSync(out)) throw new ConflictError(`${out} is there already; name another --out.`);
   const interruption = new Interruption();
@@ -110,10 +131,7 @@ function chosenHookPoints(spec: ModelSpec, names: readonly string[]): HookPoint[
       hooks.push(requireHookPoint(spec, name));
     } catch (error) {
       if (!(error instanceof UnknownHookError)) throw error;
-      const all = hookPoints(spec).map((hook) => hook.name);
-      const meant = nearest(name, all);
-      const question = meant === null ? "" : ` Did you mean ${meant}?`;
-      faults.push({ path: "--hooks", message: `${error.message}${question}` });
+      faults.push({ path: "--hooks", message: hookFault(spec, error) });
     }
   }
   if (faults.length > 0) throw new InvalidInputError(faults);

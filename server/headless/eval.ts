@@ -1,4 +1,5 @@
 import { joinRows } from "../../gpu/data/joined-rows.ts";
+import type { RowReader } from "../../gpu/data/shuffle.ts";
 import { evaluateSae, type SaeEvaluation } from "../../gpu/metrics/evaluate-sae.ts";
 import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import type { LocalInvocation } from "../cli/commands.ts";
@@ -6,8 +7,10 @@ import { table } from "../cli/format.ts";
 import { UsageError } from "../cli/usage.ts";
 import { type Fault, InvalidInputError } from "../errors.ts";
 import { readSae } from "../formats/formats.ts";
+import type { Activations } from "./activations.ts";
 import { evaluateInside } from "./eval-inside.ts";
 import { exitCode } from "./exit-code.ts";
+import { scanRows } from "./finite-scan.ts";
 import { Interruption } from "./interruption.ts";
 import { Progress } from "./progress.ts";
 import { saeIn } from "./run-folder.ts";
@@ -61,8 +64,14 @@ async function evaluateOn({ output, options, json }: LocalInvocation): Promise<n
     try {
       const faults = misfits(sae.config, data);
       if (faults.length > 0) throw new InvalidInputError(faults);
-      const rows = Math.min(tokens ?? data.rows.n_rows, data.rows.n_rows);
-      await data.check(rows, interruption.signal);
+      // Rows that were never trained on, where the activations keep some apart.
+      const measured = data.held_out ?? data.rows;
+      const rows = Math.min(tokens ?? measured.n_rows, measured.n_rows);
+      if (data.held_out === null) await data.check(rows, interruption.signal);
+      else {
+        output.err(`Note: measured on ${rows} of the held-out rows.`);
+        await scanRows(data.held_out, activations.join(", "), rows, interruption.signal);
+      }
       const progress = new Progress({
         unit: "row",
         total: rows,
@@ -71,8 +80,7 @@ async function evaluateOn({ output, options, json }: LocalInvocation): Promise<n
       });
       const evaluation = await evaluateSae({
         sae,
-        input: joinRows(data.inputs),
-        ...(data.target === null ? {} : { target: data.target }),
+        ...sidesOf(data),
         tokens: rows,
         onProgress: (done) => progress.update(done),
         signal: interruption.signal,
@@ -86,6 +94,12 @@ async function evaluateOn({ output, options, json }: LocalInvocation): Promise<n
   } finally {
     interruption.dispose();
   }
+}
+
+/** What goes into the SAE, and what is to come out of a transcoder. */
+function sidesOf({ inputs, target, held_out }: TrainingData): { input: RowReader; target?: RowReader } {
+  const rows = (one: Activations) => (held_out === null ? one : (one.set?.held_out ?? one));
+  return { input: joinRows(inputs.map(rows)), ...(target === null ? {} : { target: rows(target) }) };
 }
 
 function tokenCount(given: string | null): number | null {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { RowReader } from "../../gpu/data/shuffle.ts";
 import type { ActivationTensor } from "../artifacts/activation-tensor.ts";
 import { ServiceError } from "../errors.ts";
 import type { ActivationFile } from "./activations.ts";
@@ -55,6 +56,29 @@ export async function scanActivations(
   }
   if (first !== null) throw new NonFiniteActivationsError(file, info.name, first, badRows);
   return hash.digest("hex");
+}
+
+/**
+ * Reads the first rows of a set.
+ * @throws NonFiniteActivationsError where they are damaged; the reason of `signal`
+ */
+export async function scanRows(
+  reader: RowReader,
+  location: string,
+  most: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { n_rows, d_in } = reader;
+  const end = Math.min(most, n_rows);
+  const together = Math.max(1, Math.floor(chunkBytes / (4 * d_in)));
+  for (let row = 0; row < end; row += together) {
+    signal.throwIfAborted();
+    const values = await reader.read(row, Math.min(together, end - row));
+    const bad = values.findIndex((value) => !Number.isFinite(value));
+    if (bad < 0) continue;
+    const at = { row: row + Math.floor(bad / d_in), column: bad % d_in };
+    throw new NonFiniteActivationsError(location, "rows", at, 1);
+  }
 }
 
 /** A number is NaN or infinite when all bits of its exponent are set. */

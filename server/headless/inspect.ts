@@ -79,7 +79,7 @@ function lines(found: Inspection | TrainedDescription): string[] {
         ...found.saes.map(({ name, sae, fault }) => `  sae/${name}: ${fault ?? sae?.architecture}`),
       ];
     case "activation_set":
-      return [`Activation set, ${bytes(found.bytes)}`, JSON.stringify(found.manifest, null, 2)];
+      return [`Activation set, ${bytes(found.bytes)}`, ...setLines(found.manifest)];
     case "safetensors":
       return [
         `safetensors file, ${bytes(found.bytes)}`,
@@ -115,6 +115,17 @@ function saeLines({ format, architecture, config, parameters, tensors, notes }: 
     ...tensorLines(tensors),
     ...notes.map((note) => `Note: ${note}`),
   ];
+}
+
+/** What a set says of itself, but for the numbers of its mean and the names of its files. */
+function setLines({ mean, shards, ...facts }: Record<string, unknown>): string[] {
+  const length = (list: unknown) => (Array.isArray(list) ? list.length : 0);
+  const rows = Object.entries(facts).flatMap(([name, value]) => {
+    if (value === null) return [];
+    return [`  ${name.padEnd(28)} ${typeof value === "object" ? JSON.stringify(value) : value}`];
+  });
+  if (length(shards) > 0) rows.push(`  ${"files of rows".padEnd(28)} ${length(shards)}`);
+  return [...rows, `  ${"mean".padEnd(28)} [${length(mean)}]`];
 }
 
 function tensorLines(tensors: readonly { name: string; dtype: string; shape: number[] }[]): string[] {

@@ -86,7 +86,7 @@ async function planFresh(
     faults.push({
       path: "--activations",
       message:
-        "Give a safetensors file of activations, or a folder of them; or a language model with --model, --tokens and --hooks.",
+        "Give a safetensors file of activations, a folder of them, or an activation set; or a language model with --model, --tokens and --hooks.",
     });
   }
   if (request.out === null)
@@ -108,7 +108,7 @@ async function planFresh(
       return { label, folder, config, own, resume: null, failure: null, metricsFrom: folder };
     });
     const record = {
-      ...recordOf(request.data, identities),
+      ...recordOf(opened.locations, identities),
       live: liveRecord(request.live, request.evaluation),
       shuffle: request.shuffle,
       // A sweep over seeds changes the weights' beginnings; the rows come in one order for all.
@@ -201,7 +201,7 @@ async function planResumed(
       init,
       input,
       within: within(opened, { evaluation }),
-      record: { ...rest, ...recordOf(locations, identities), live: liveRecord(live, evaluation) },
+      record: { ...rest, ...recordOf(opened.locations, identities), live: liveRecord(live, evaluation) },
     };
   } catch (error) {
     await opened?.input.close();
@@ -210,7 +210,7 @@ async function planResumed(
 }
 
 /** What a run trains on, open. */
-type Opened = { input: TrainingInput; live: LiveInput | null };
+type Opened = { input: TrainingInput; live: LiveInput | null; locations: DataLocations };
 
 async function tryOpen(
   locations: DataLocations,
@@ -222,10 +222,11 @@ async function tryOpen(
     if (live !== null) {
       if (faults.some(({ path: at }) => ["--model", "--tokens", "--hooks"].includes(at))) return null;
       const input = await openLiveInput(live, joint);
-      return { input, live: input };
+      return { input, live: input, locations };
     }
     if (locations.activations.length === 0) return null;
-    return { input: storedInput(await openData(locations)), live: null };
+    const data = await openData(locations);
+    return { input: storedInput(data, joint), live: null, locations: data.locations };
   } catch (error) {
     if (!(error instanceof InvalidInputError)) throw error;
     const option = (role: string) => (role.startsWith("--") ? role : `--${role}`);
@@ -337,6 +338,8 @@ function locationsOf(given: DataLocations, record: RunRecord): DataLocations {
     targets: given.targets ?? record.targets,
     tensor: given.tensor ?? record.tensor,
     target_tensor: given.target_tensor ?? record.target_tensor,
+    hooks: given.hooks ?? [],
+    target_hook: given.target_hook ?? null,
   };
 }
 

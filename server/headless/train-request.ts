@@ -92,6 +92,7 @@ export function trainRequest(options: ReadonlyMap<string, readonly string[]>): {
     if (!ofCommand) overrides[name] = parseValue(values.at(-1)!);
   }
   const last = (name: TrainOption) => options.get(name)?.at(-1) ?? null;
+  const ofFolder = namesSets(options);
   return {
     request: {
       config: last("config"),
@@ -101,6 +102,8 @@ export function trainRequest(options: ReadonlyMap<string, readonly string[]>): {
         targets: last("targets"),
         tensor: last("tensor"),
         target_tensor: last("target-tensor"),
+        hooks: ofFolder ? hookNames(options.get("hooks") ?? [], faults) : [],
+        target_hook: ofFolder ? last("target-hook") : null,
       },
       live: liveLocations(options, faults),
       evaluation: evaluationRequest(options, faults),
@@ -121,13 +124,18 @@ export function trainRequest(options: ReadonlyMap<string, readonly string[]>): {
   };
 }
 
+/** Whether hook points are those of a capture's folder rather than of a model. */
+function namesSets(options: ReadonlyMap<string, readonly string[]>): boolean {
+  return options.has("activations") && !options.has("model") && !options.has("tokens");
+}
+
 /** Null where no model is named, nor anything that belongs to one. */
 function liveLocations(
   options: ReadonlyMap<string, readonly string[]>,
   faults: Fault[],
 ): LiveLocations | null {
   const given = liveOptions.filter((name) => options.has(name));
-  if (given.length === 0) return null;
+  if (given.length === 0 || namesSets(options)) return null;
   const last = (name: TrainOption) => options.get(name)?.at(-1) ?? "";
   const hooks = hookNames(options.get("hooks") ?? [], faults);
   const needed: Partial<Record<TrainOption, string>> = {

@@ -1,7 +1,5 @@
 import type { ActivationSource } from "../../gpu/data/source.ts";
 import { StoredSource } from "../../gpu/data/stored-rows.ts";
-import { hookNameOf } from "../artifacts/activation-tensor.ts";
-import type { Activations } from "./activations.ts";
 import type { HookPointIdentity, RunRecord } from "./run-folder.ts";
 import type { GivenMetadata } from "./train-request.ts";
 import type { TrainingData } from "./training-data.ts";
@@ -36,30 +34,40 @@ export interface TrainingInput {
   close(): Promise<void>;
 }
 
-/** Activations from files. */
-export function storedInput(data: TrainingData): TrainingInput {
+/**
+ * Activations from files and sets.
+ * @param joint Whether one SAE reads all hook points, as a crosscoder does; else each of several sets gets its own.
+ */
+export function storedInput(data: TrainingData, joint: boolean): TrainingInput {
+  const held_out = data.held_out;
   return {
     widths: data.widths,
-    separate: [],
-    source: ({ seed, shuffle }) => new StoredSource(data.rows, { seed, shuffle }),
+    separate: joint ? [] : columnsOf(data),
+    source: ({ seed, shuffle }) => new StoredSource(data.rows, { seed, shuffle, held_out }),
     identify: data.identify,
     metadata: (given) => metadataOf(given, data),
     close: data.close,
   };
 }
 
+/** None but for several sets, each of a hook point of its own. */
+function columnsOf({ inputs, target }: TrainingData): HookColumns[] {
+  const hooks = inputs.flatMap(({ set }) => set?.manifest.hook_name ?? []);
+  if (target !== null || inputs.length < 2 || new Set(hooks).size < inputs.length) return [];
+  let first = 0;
+  return inputs.map(({ d_in }, index): HookColumns => {
+    first += d_in;
+    return { hook: hooks[index]!, columns: [first - d_in, d_in] };
+  });
+}
+
 function metadataOf(given: GivenMetadata, { inputs, target }: TrainingData): RunRecord["metadata"] {
-  const input = inputs[0]?.files[0]?.metadata;
-  const hookName = (of: Activations | null | undefined) => {
-    const file = of?.files[0];
-    return file && hookNameOf(file.metadata, file.tensor.info.name);
-  };
-  const hookNames = inputs.map(hookName);
+  const names = inputs[0]?.names;
+  const hookNames = inputs.map((input) => input.names.hook_name);
   return {
-    model_name: given.model_name ?? input?.get("model_name") ?? input?.get("model") ?? null,
-    hook_name:
-      given.hook_name ?? (hookNames.every((name) => name !== undefined) ? hookNames.join(",") : null),
-    hook_name_out: given.hook_name_out ?? hookName(target) ?? null,
-    dataset_name: given.dataset_name ?? input?.get("dataset_name") ?? input?.get("dataset") ?? null,
+    model_name: given.model_name ?? names?.model_name ?? null,
+    hook_name: given.hook_name ?? (hookNames.every((name) => name !== null) ? hookNames.join(",") : null),
+    hook_name_out: given.hook_name_out ?? target?.names.hook_name ?? null,
+    dataset_name: given.dataset_name ?? names?.dataset_name ?? null,
   };
 }

@@ -33,7 +33,7 @@ export async function openRunSource({ home, source, config }: TrainingTask): Pro
   if (source.kind === "live") return openLive(home, source, config.seed);
   const stored = await openStoredRows(home, source.activation_set_ids);
   return {
-    activations: new StoredSource(stored.rows, { seed: config.seed }),
+    activations: new StoredSource(stored.rows, { seed: config.seed, held_out: stored.held_out }),
     synthetic: null,
     provenance: {
       kind: "activation_sets",

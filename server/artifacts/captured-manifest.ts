@@ -15,6 +15,7 @@ export const rowsFile = (shard: number) => `rows-${String(shard).padStart(5, "0"
 export const maskFile = "mask.bin";
 export const idsFile = "ids.bin";
 export const documentsFile = "documents.bin";
+export const spanWords = 5;
 
 /** Words of a span in `documents.bin`. */
 export type SpanWords = [sequence: number, document: number, first: number, last: number, offset: number];

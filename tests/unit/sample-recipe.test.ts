@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { bestColumn } from "../../bench/feature-scores.ts";
+import { bestColumn } from "../../server/sample/feature-scores.ts";
 import { labelled } from "../../server/sample/grammar/grammar.ts";
 import { NGrams } from "../../server/sample/ngram.ts";
 import type { TrainingRecipe } from "../../server/sample/recipe.ts";

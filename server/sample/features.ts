@@ -7,20 +7,20 @@ import {
   readSafetensorsHeader,
   safetensorsPieces,
   tensorInfo,
-} from "../gpu/data/safetensors.ts";
-import { encode } from "../gpu/sae/inference.ts";
-import type { Sae } from "../gpu/sae/sae.ts";
-import { readSae } from "../server/formats/formats.ts";
-import { sampleFiles } from "../server/sample/files.ts";
-import { labels } from "../server/sample/grammar/labels.ts";
-import { recipe } from "../server/sample/recipe.ts";
-import { labelledStream, labelNames } from "../server/sample/token-labels.ts";
-import { Encoder } from "../server/sample/tokenizer/encode.ts";
-import type { tokenizerFiles } from "../server/sample/tokenizer/files.ts";
+} from "../../gpu/data/safetensors.ts";
+import { encode } from "../../gpu/sae/inference.ts";
+import type { Sae } from "../../gpu/sae/sae.ts";
+import { readSae } from "../formats/formats.ts";
 import { bestColumn, type Column, type LabelScore } from "./feature-scores.ts";
+import { sampleFiles } from "./files.ts";
+import { labels } from "./grammar/labels.ts";
+import { recipe } from "./recipe.ts";
+import { labelledStream, labelNames } from "./token-labels.ts";
+import { Encoder } from "./tokenizer/encode.ts";
+import type { tokenizerFiles } from "./tokenizer/files.ts";
 
-const help = `node --import tsx bench/sample-features.ts ids --out FILE [--windows N]
-node --import tsx bench/sample-features.ts score --activations FILE --sae FOLDER [--windows N]
+const help = `node --import tsx server/sample/features.ts ids --out FILE [--windows N]
+node --import tsx server/sample/features.ts score --activations FILE --sae FOLDER [--windows N]
 
 ids    writes input_ids of the sample text, for facet capture (default: 2000 windows of 128 tokens)
 score  prints for each known label of the text the feature that tells it best, and what the features fire on

@@ -9,6 +9,7 @@ import { accessToken, type Environment, environment } from "./environment.ts";
 import { ServiceError } from "./errors.ts";
 import { sweepModels } from "./models/delete.ts";
 import { failAbandonedModels } from "./models/register.ts";
+import { ensureSampleModel } from "./models/sample.ts";
 import { type Monitor, startMonitor } from "./monitor/monitor.ts";
 import { openQueue, type RunQueue } from "./queue.ts";
 import { sweepTrash } from "./runs/delete.ts";
@@ -109,9 +110,15 @@ declare global {
  * opening is tried again by the next caller.
  */
 export function processServices(): Promise<Services> {
-  globalThis.facetServices ??= openServices(environment()).catch((error: unknown) => {
-    globalThis.facetServices = undefined;
-    throw error;
-  });
+  globalThis.facetServices ??= openServices(environment())
+    .then((services) => {
+      const { env, background } = services;
+      if (env.sample) background.start((signal) => ensureSampleModel(services, signal));
+      return services;
+    })
+    .catch((error: unknown) => {
+      globalThis.facetServices = undefined;
+      throw error;
+    });
   return globalThis.facetServices;
 }

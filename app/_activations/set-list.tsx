@@ -201,6 +201,8 @@ export function SetList() {
                 />
               ))}
             </ul>
+          ) : found.length > 0 ? (
+            <p className="px-4 py-3.5 text-ink-2">Sets come here when their capture is done.</p>
           ) : text ? (
             <EmptyState icon={<SearchX aria-hidden size={22} />} title="No set matches">
               Search looks in names, hook points, models and datasets.
@@ -208,8 +210,8 @@ export function SetList() {
           ) : (
             <EmptyState
               icon={<Rows3 aria-hidden size={22} />}
-              title={found.length > 0 ? "No finished activation sets yet" : "No activation sets yet"}
-              action={found.length > 0 ? null : buttons}
+              title="No activation sets yet"
+              action={buttons}
             >
               A set holds one hook point's activations over many tokens. Capture them from a language model,
               or import a safetensors file with a tensor{" "}

@@ -37,5 +37,11 @@ export function automaticValue(key: string, values: object): string | null {
   const formula = name === undefined ? undefined : automatic[name];
   if (name === undefined || formula === undefined) return null;
   const config = trainingConfigSchema.safeParse({ ...values, [name]: null });
-  return config.success ? `automatic: ${writeValue(formula(config.data))}` : "automatic";
+  return config.success ? `automatic: ${shortened(formula(config.data))}` : "automatic";
+}
+
+/** As an input would write it, with no more digits than one reads. */
+function shortened(value: number | number[]): string {
+  const exact = typeof value !== "number" || Number.isInteger(value);
+  return writeValue(exact ? value : Number(value.toPrecision(4)));
 }

@@ -1,133 +1,29 @@
 "use client";
 
-import { useMutation, useQuery } from "@tanstack/react-query";
-import { type FormEvent, useEffect, useState } from "react";
-import type { ActivationSetView } from "../../server/activations/views.ts";
+import { useState } from "react";
 import type { SaeDetail } from "../../server/saes/views.ts";
-import { errorWords } from "../_data/error-words.ts";
-import { LoadFailure } from "../_data/load-failure.tsx";
-import { useTRPC } from "../_data/trpc.ts";
-import { SetPicker } from "../_runs/set-picker.tsx";
-import { Button } from "../_ui/button.tsx";
+import { Segmented } from "../_ui/choice.tsx";
 import { Modal } from "../_ui/dialog.tsx";
-import { formatCount } from "../_ui/format.ts";
 import { Notice } from "../_ui/notice.tsx";
-import { Skeleton } from "../_ui/skeleton.tsx";
-import { TextField } from "../_ui/text-field.tsx";
+import { EvaluateInModel } from "./evaluate-in-model.tsx";
+import { EvaluateOnSets } from "./evaluate-on-sets.tsx";
 
-const standardTokens = 16_384;
+type Ground = "sets" | "model";
 
-function capitalized(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
+const descriptions: Record<Ground, string> = {
+  sets: "A worker measures on the CPU how well it reconstructs stored activations, beside any training.",
+  model: "A worker puts the reconstruction into the model, and measures what the model loses by it.",
+};
 
-/** Ready sets that fit a place: of its width, and of as many rows as the others. */
-function fitting(
-  items: readonly ActivationSetView[],
-  width: number,
-  others: readonly (ActivationSetView | null)[],
-): ActivationSetView[] {
-  const first = others.find((set) => set !== null);
-  return items.filter(
-    (set) =>
-      set.status === "ready" &&
-      set.d_in === width &&
-      !others.some((other) => other?.id === set.id) &&
-      (!first || set.n_tokens === first.n_tokens),
-  );
-}
-
-function Form({
-  sae,
-  items,
-  onClose,
-  onBegun,
-}: {
-  sae: SaeDetail;
-  items: readonly ActivationSetView[];
-  onClose: () => void;
-  onBegun: () => void;
-}) {
-  const trpc = useTRPC();
-  const needed = sae.needed_sets;
-  const [chosen, setChosen] = useState<readonly (ActivationSetView | null)[]>(() => needed.map(() => null));
-  const [tokens, setTokens] = useState(formatCount(standardTokens));
-  const begin = useMutation(trpc.saes.evaluate.mutationOptions({ onSuccess: onBegun }));
-  const othersOf = (place: number) => chosen.map((set, at) => (at === place ? null : set));
-
-  // What the SAE was trained on comes first, by its hook point; then whatever fits.
-  useEffect(() => {
-    setChosen((before) => {
-      const filled = [...before];
-      for (const [place, { width, hook_name: wanted }] of needed.entries()) {
-        if (filled[place]) continue;
-        const others = filled.map((set, at) => (at === place ? null : set));
-        const fits = fitting(items, width, others);
-        filled[place] = fits.find(({ hook_name }) => hook_name === wanted) ?? fits[0] ?? null;
-      }
-      return filled;
-    });
-  }, [items, needed]);
-
-  const wanted = Number(tokens.replaceAll(/[\s,_]/g, ""));
-  const faulty = !Number.isInteger(wanted) || wanted < 1;
-  const rows = chosen[0]?.n_tokens ?? null;
-  const complete = chosen.every((set) => set !== null);
-
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    if (!complete || faulty || begin.isPending) return;
-    begin.mutate({
-      id: sae.id,
-      activation_set_ids: chosen.flatMap((set) => (set ? [set.id] : [])),
-      tokens: wanted,
-    });
+/** Why an SAE cannot be put into a model; undefined: it can. */
+function refusal({ config }: SaeDetail): string | undefined {
+  if (config === null) return undefined;
+  if (config.n_hook_points > 1) {
+    return "A crosscoder reads several hook points at once, and only what reads one can be put into a model.";
   }
-
-  return (
-    <form onSubmit={submit}>
-      <div className="flex flex-col gap-4">
-        {needed.map(({ name, width }, place) => {
-          const fits = fitting(items, width, othersOf(place));
-          return (
-            <SetPicker
-              key={name}
-              label={capitalized(name)}
-              items={fits}
-              chosen={chosen[place] ?? null}
-              fault={undefined}
-              nothingFits={
-                fits.length === 0 ? `No ready set of width ${formatCount(width)} fits here.` : null
-              }
-              onChoose={(set) => setChosen(chosen.map((one, at) => (at === place ? set : one)))}
-            />
-          );
-        })}
-        <TextField
-          id="evaluation-tokens"
-          label="Tokens"
-          numeric
-          inputMode="numeric"
-          unit="tokens"
-          value={tokens}
-          fault={faulty ? "The number of tokens must be a whole number from 1." : undefined}
-          hint={rows === null ? undefined : `From the start of the set, at most its ${formatCount(rows)}.`}
-          onChange={setTokens}
-        />
-      </div>
-      {begin.error ? (
-        <p role="alert" className="mt-4 rounded-md bg-bad-soft px-3 py-2 text-bad">
-          {errorWords(begin.error)}
-        </p>
-      ) : null}
-      <div className="mt-5 flex justify-end gap-2">
-        <Button onClick={onClose}>Cancel</Button>
-        <Button type="submit" look="primary" disabled={!complete || faulty || begin.isPending}>
-          Evaluate
-        </Button>
-      </div>
-    </form>
-  );
+  return config.transcoder && config.metadata.hook_name_out === null
+    ? "Where this transcoder writes is not recorded."
+    : undefined;
 }
 
 /** Asks on what an SAE is to be measured. */
@@ -142,33 +38,48 @@ export function EvaluateDialog({
   onOpenChange: (open: boolean) => void;
   onBegun: () => void;
 }) {
-  const trpc = useTRPC();
-  const sets = useQuery(trpc.activationSets.list.queryOptions({ limit: 200 }, { enabled: open }));
+  const [chosen, setChosen] = useState<Ground | null>(null);
+  const refused = refusal(sae);
+  const ground = chosen ?? (sae.evaluations[0]?.subject && refused === undefined ? "model" : "sets");
+  const form = {
+    sae,
+    onClose: () => onOpenChange(false),
+    onBegun: () => {
+      onOpenChange(false);
+      onBegun();
+    },
+  };
   return (
     <Modal
+      wide
       open={open}
       onOpenChange={onOpenChange}
-      title="Evaluate on stored activations"
-      description="A worker measures it on the CPU, beside any training."
+      title={`Evaluate “${sae.name}”`}
+      description={descriptions[ground]}
     >
-      {sets.isError ? (
-        <LoadFailure what="The activation sets" error={sets.error} onRetry={() => void sets.refetch()} />
-      ) : !sets.data ? (
-        <Skeleton className="h-20" />
-      ) : sae.needed_sets.length === 0 ? (
+      {sae.needed_sets.length === 0 ? (
         <Notice tone="warn" title="What this SAE computes was not recorded when it was trained.">
           Export it, and import it again to evaluate it.
         </Notice>
       ) : (
-        <Form
-          sae={sae}
-          items={sets.data.items}
-          onClose={() => onOpenChange(false)}
-          onBegun={() => {
-            onOpenChange(false);
-            onBegun();
-          }}
-        />
+        <>
+          <div className="mb-4">
+            <Segmented
+              label="Measured on"
+              value={ground}
+              choices={[
+                { value: "sets", label: "Activation sets" },
+                {
+                  value: "model",
+                  label: "In the language model",
+                  ...(refused === undefined ? {} : { disabled: refused }),
+                },
+              ]}
+              onChange={setChosen}
+            />
+          </div>
+          {ground === "sets" ? <EvaluateOnSets {...form} /> : <EvaluateInModel {...form} />}
+        </>
       )}
     </Modal>
   );

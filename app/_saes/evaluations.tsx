@@ -3,8 +3,7 @@
 import { Collapsible } from "@base-ui/react/collapsible";
 import { useMutation } from "@tanstack/react-query";
 import { ChevronRight, Gauge, Trash2, X } from "lucide-react";
-import type { SaeMeasures } from "../../server/saes/measures.ts";
-import type { SaeDetail, SaeEvaluationView } from "../../server/saes/views.ts";
+import type { SaeDetail, SaeEvaluationView, SaeMeasures } from "../../server/saes/views.ts";
 import { useTRPC } from "../_data/trpc.ts";
 import { Button, IconButton } from "../_ui/button.tsx";
 import { formatCount, formatDuration } from "../_ui/format.ts";
@@ -13,13 +12,21 @@ import { EmptyState, Fact, Panel } from "../_ui/panel.tsx";
 import { ProgressBar } from "../_ui/progress-bar.tsx";
 import { RelativeTime, useNow } from "../_ui/relative-time.tsx";
 import { useToasts } from "../_ui/toasts.tsx";
-import { furtherMeasures, mainMeasures } from "./measure-definitions.ts";
+import { ModelLosses } from "./losses.tsx";
+import { furtherMeasures, type Measure, type MeasureGroup, mainMeasures } from "./measure-definitions.ts";
+import { furtherModelMeasures, mainModelMeasures } from "./model-measure-definitions.ts";
 import { FrequencyHistogram } from "./spread.tsx";
 
-function Figures({ measures }: { measures: SaeMeasures }) {
+function Figures<Measures>({
+  definitions,
+  measures,
+}: {
+  definitions: readonly Measure<Measures>[];
+  measures: Measures;
+}) {
   return (
     <dl className="mt-3 grid grid-cols-2 gap-x-6 gap-y-2 sm:grid-cols-5">
-      {mainMeasures.map(({ label, explanation, value }) => (
+      {definitions.map(({ label, explanation, value }) => (
         <div key={label} className="min-w-0">
           <dt className="flex items-center gap-1.5 text-xs text-ink-3">
             <span className="truncate">{label}</span>
@@ -32,7 +39,13 @@ function Figures({ measures }: { measures: SaeMeasures }) {
   );
 }
 
-function Further({ measures }: { measures: SaeMeasures }) {
+function Further<Measures extends { frequency: SaeMeasures["frequency"] }>({
+  groups,
+  measures,
+}: {
+  groups: readonly MeasureGroup<Measures>[];
+  measures: Measures;
+}) {
   return (
     <Collapsible.Root className="mt-3">
       <Collapsible.Trigger className="group flex items-center gap-1.5 rounded-md py-0.5 text-xs text-ink-2 hover:text-ink">
@@ -45,7 +58,7 @@ function Further({ measures }: { measures: SaeMeasures }) {
       </Collapsible.Trigger>
       <Collapsible.Panel>
         <div className="mt-2 gap-8 sm:columns-2">
-          {furtherMeasures.map(({ group, measures: members }) => (
+          {groups.map(({ group, measures: members }) => (
             <div key={group} className="mb-4 break-inside-avoid">
               <h4 className="eyebrow mb-1">{group}</h4>
               <dl>
@@ -91,6 +104,37 @@ function UnderWay({ evaluation }: { evaluation: SaeEvaluationView }) {
   );
 }
 
+/** What it was measured on, in a line. */
+function groundOf({ subject, sets }: SaeEvaluationView): string {
+  return subject === null
+    ? sets.map(({ name }) => name).join(", ")
+    : `In ${subject.model.name}, on ${subject.tokenization.name}`;
+}
+
+/** On how much, and where. */
+function Extent({ evaluation }: { evaluation: SaeEvaluationView }) {
+  const { subject, sets, tokens, n_sequences, result, model_result } = evaluation;
+  if (subject === null) {
+    const rows = result?.tokens ?? Math.min(tokens, sets[0]?.n_tokens ?? tokens);
+    return (
+      <>
+        <span className="num">{formatCount(rows)}</span> tokens
+      </>
+    );
+  }
+  return (
+    <>
+      <span className="num">{subject.hook_name}</span>,{" "}
+      <span className="num">{formatCount(n_sequences ?? 0)}</span> held-out sequences
+      {model_result ? (
+        <>
+          , <span className="num">{formatCount(model_result.n_tokens)}</span> tokens
+        </>
+      ) : null}
+    </>
+  );
+}
+
 function Row({
   evaluation,
   onChanged,
@@ -106,18 +150,16 @@ function Row({
       onError: (error) => fail("The evaluation was not deleted", error),
     }),
   );
-  const { sets, status, result, reason, tokens } = evaluation;
-  const names = sets.map(({ name }) => name).join(", ");
-  const rows = result?.tokens ?? Math.min(tokens, sets[0]?.n_tokens ?? tokens);
+  const { status, result, model_result, reason } = evaluation;
+  const names = groundOf(evaluation);
   const busy = status === "queued" || status === "running";
   return (
     <li className="border-t border-line px-4 py-3.5 first:border-t-0">
       <div className="flex items-start justify-between gap-4">
         <div className="min-w-0">
           <h3 className="font-medium break-words">{names}</h3>
-          <p className="text-xs text-ink-3">
-            <span className="num">{formatCount(rows)}</span> tokens,{" "}
-            <RelativeTime iso={evaluation.created_at} /> ago
+          <p className="text-xs break-words text-ink-3">
+            <Extent evaluation={evaluation} />, <RelativeTime iso={evaluation.created_at} /> ago
           </p>
         </div>
         {busy ? (
@@ -147,15 +189,22 @@ function Row({
       ) : null}
       {result ? (
         <>
-          <Figures measures={result} />
-          <Further measures={result} />
+          <Figures definitions={mainMeasures} measures={result} />
+          <Further groups={furtherMeasures} measures={result} />
+        </>
+      ) : null}
+      {model_result ? (
+        <>
+          <Figures definitions={mainModelMeasures} measures={model_result} />
+          <ModelLosses measures={model_result} />
+          <Further groups={furtherModelMeasures} measures={model_result} />
         </>
       ) : null}
     </li>
   );
 }
 
-/** What was measured on stored activations, newest first. */
+/** What was measured, newest first. */
 export function Evaluations({
   sae,
   onEvaluate,
@@ -176,7 +225,7 @@ export function Evaluations({
     >
       {evaluations.length === 0 ? (
         <EmptyState
-          title="Not evaluated on stored activations yet"
+          title="Not evaluated yet"
           action={
             sae.needed_sets.length > 0 ? (
               <Button onClick={onEvaluate}>
@@ -186,8 +235,8 @@ export function Evaluations({
             ) : null
           }
         >
-          An evaluation measures reconstruction, sparsity and the dictionary on an activation set, in double
-          precision.
+          On an activation set an evaluation measures reconstruction, sparsity and the dictionary; in the
+          language model, what the model loses with the SAE in it.
         </EmptyState>
       ) : (
         <ul>

@@ -2,10 +2,15 @@ import type { SaeMeasures } from "../../server/saes/measures.ts";
 import { formatCount, formatMetric, formatPercent, noValue } from "../_ui/format.ts";
 import type { Explanation } from "../_ui/info-tip.tsx";
 
-export interface Measure {
+export interface Measure<Measures = SaeMeasures> {
   label: string;
   explanation: Explanation;
-  value(measures: SaeMeasures): string;
+  value(measures: Measures): string;
+}
+
+export interface MeasureGroup<Measures = SaeMeasures> {
+  group: string;
+  measures: readonly Measure<Measures>[];
 }
 
 const saebench = "SAEBench";
@@ -58,7 +63,7 @@ export const mainMeasures: readonly Measure[] = [
 ];
 
 /** All others, by group. */
-export const furtherMeasures: readonly { group: string; measures: readonly Measure[] }[] = [
+export const furtherMeasures: readonly MeasureGroup[] = [
   {
     group: "Reconstruction",
     measures: [

@@ -126,8 +126,8 @@ export function Segmented<T extends string>({
           title={choice.disabled ?? (compact ? choice.label : undefined)}
           disabled={choice.disabled !== undefined}
           className={classNames(
-            "inline-flex items-center justify-center gap-1.5 rounded-[5px] text-ink-2 transition-colors duration-100 hover:text-ink data-pressed:bg-surface data-pressed:text-ink data-pressed:shadow-[0_0_0_1px_var(--line-strong)] disabled:opacity-45 disabled:hover:text-ink-2",
-            compact ? "size-6" : "h-7 px-3",
+            "inline-flex items-center justify-center gap-1.5 rounded-[5px] whitespace-nowrap text-ink-2 transition-colors duration-100 hover:text-ink data-pressed:bg-surface data-pressed:text-ink data-pressed:shadow-[0_0_0_1px_var(--line-strong)] disabled:opacity-45 disabled:hover:text-ink-2",
+            compact ? "size-6" : "h-7 px-2.5 sm:px-3",
           )}
         >
           {choice.icon}

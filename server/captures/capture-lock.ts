@@ -6,10 +6,14 @@ import { ConflictError } from "../errors.ts";
 
 /** In the working folder of a set; held by who captures into it. */
 export const lockFile = "capture-lock.json";
+/** Beside a lock while one that a dead process left is being removed. */
+export const breakingOf = (lock: string): string => `${lock}.breaking`;
 
 const heartbeatMs = 10_000;
 /** A lock of another machine that was not touched for so long is of a process that ended without a word. */
 const staleMs = 60_000;
+/** Removing a dead process's lock takes milliseconds; who has not ended it by then has ended itself. */
+const breakingMs = 10_000;
 
 const holderSchema = z.object({
   host: z.string(),
@@ -65,7 +69,10 @@ export class CaptureLock {
 async function release(files: readonly string[]): Promise<void> {
   for (const file of files) {
     held.delete(file);
-    await rm(file, { force: true });
+    // One that was taken for dead meanwhile is another's now.
+    const holder = await holderOf(file);
+    const own = holder === null || (holder.host === hostname() && holder.pid === process.pid);
+    if (own) await rm(file, { force: true });
     const folder = path.dirname(file);
     const left = await readdir(folder).catch(() => null);
     if (left?.length === 0) await rmdir(folder).catch(() => undefined);
@@ -74,27 +81,51 @@ async function release(files: readonly string[]): Promise<void> {
 
 async function take(file: string): Promise<void> {
   const own: Holder = { host: hostname(), pid: process.pid, started: await startOf(process.pid) };
-  for (let again = false; ; again = true) {
-    try {
-      await writeFile(file, JSON.stringify(own), { flag: "wx" });
-      return;
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
-    }
-    if (again || (await isHeld(file))) {
-      throw new ConflictError(
-        `Another process captures into ${path.dirname(file)}. Wait until it ends, or stop it.`,
-      );
-    }
+  if (await create(file, own)) return;
+  if (await isHeld(file)) throw taken(file);
+  // Of several that find a dead process's lock only one may remove it: the next would remove the first one's own.
+  const breaking = breakingOf(file);
+  if (!(await create(breaking, own))) {
+    const begun = await touchedAt(breaking);
+    if (Date.now() - begun > breakingMs) await rm(breaking, { force: true });
+    throw taken(file);
+  }
+  try {
+    if (await isHeld(file)) throw taken(file);
     await rm(file, { force: true });
+    if (!(await create(file, own))) throw taken(file);
+  } finally {
+    await rm(breaking, { force: true });
   }
 }
 
-async function isHeld(file: string): Promise<boolean> {
-  const touched = await stat(file).then(
+function taken(file: string): ConflictError {
+  return new ConflictError(
+    `Another process captures into ${path.dirname(file)}. Wait until it ends, or stop it.`,
+  );
+}
+
+/** False where the file is there already. */
+async function create(file: string, holder: Holder): Promise<boolean> {
+  try {
+    await writeFile(file, JSON.stringify(holder), { flag: "wx" });
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** 0 for a file that is not there. */
+function touchedAt(file: string): Promise<number> {
+  return stat(file).then(
     ({ mtimeMs }) => mtimeMs,
     () => 0,
   );
+}
+
+async function isHeld(file: string): Promise<boolean> {
+  const touched = await touchedAt(file);
   const holder = await holderOf(file);
   // One that was cut short while it was written says nobody's name.
   if (holder === null || holder.host !== hostname()) return Date.now() - touched <= staleMs;

@@ -10,7 +10,7 @@ import {
   maskFile,
 } from "../artifacts/captured-manifest.ts";
 import { openFile } from "../artifacts/file-source.ts";
-import { lockFile } from "./capture-lock.ts";
+import { breakingOf, lockFile } from "./capture-lock.ts";
 import { type SetState, stateFile, subjectFile } from "./capture-state.ts";
 import { GrowingFile } from "./growing-file.ts";
 import { RowFiles } from "./row-files.ts";
@@ -203,7 +203,9 @@ export class WorkingSet {
 
 /** What a set needs no more once it has its name. */
 export async function removeTraces(folder: string): Promise<void> {
-  for (const name of [stateFile, subjectFile, lockFile]) await rm(path.join(folder, name), { force: true });
+  for (const name of [stateFile, subjectFile, lockFile, breakingOf(lockFile)]) {
+    await rm(path.join(folder, name), { force: true });
+  }
 }
 
 function stored({ name, bytes, sha256 }: WrittenFile) {

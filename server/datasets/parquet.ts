@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import path from "node:path";
+import { sourceRoot } from "../source-root.ts";
 import { DatasetError } from "./dataset-error.ts";
 import type { ParquetBatch } from "./parquet-rows.ts";
 import type { RawDocument } from "./raw-document.ts";
@@ -16,7 +17,7 @@ export type ParquetAnswer =
   | { type: "end" }
   | { type: "failed"; told: boolean; message: string };
 
-const program = path.resolve(import.meta.dirname, "parquet-thread.ts");
+const program = path.join(/*turbopackIgnore: true*/ sourceRoot, "server/datasets/parquet-thread.ts");
 /** A row group's texts, twice over: as they were read and as they are sent. */
 const memory = { maxOldGenerationSizeMb: 2_048 };
 

@@ -8,11 +8,11 @@ import type { DatasetSource } from "../../db/stored.ts";
 import { uuidv7 } from "../../db/uuid.ts";
 import { resolveImportPath } from "../activations/paths.ts";
 import { namesIn } from "../artifacts/aside.ts";
-import { awaiting } from "../awaiting.ts";
 import type { Environment } from "../environment.ts";
 import { ConflictError, NotFoundError } from "../errors.ts";
 import { hubOptions } from "../hub/hub-options.ts";
 import { abandonedReason, abandonedSeconds, canceledReason, startRowWork } from "../row-work.ts";
+import { sampleFiles } from "../sample/files.ts";
 import type { Services } from "../services.ts";
 import { importDataset } from "./import.ts";
 import { datasetPath } from "./list.ts";
@@ -66,6 +66,13 @@ export async function importDatasetFrom(
     source: source.kind === "hub" ? { ...source, commit: null } : source,
     options,
   });
+}
+
+/** The same for the text that comes with the project. */
+export async function importSampleDataset(services: ImportServices): Promise<{ id: string }> {
+  const options = importOptionsSchema.omit({ name: true }).parse({});
+  const { name } = sampleFiles.text;
+  return register(services, { name, origin: "comes with Facet", source: { kind: "sample" }, options });
 }
 
 export interface DatasetUpload {
@@ -189,7 +196,7 @@ async function sourceOf(
       }
       return { kind: "path", path: uploaded };
     case "sample":
-      return awaiting("The sample text");
+      return { kind: "path", path: sampleFiles.text.file };
   }
 }
 

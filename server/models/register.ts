@@ -8,11 +8,11 @@ import type { ModelSource } from "../../db/stored.ts";
 import { uuidv7 } from "../../db/uuid.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
 import { resolveImportPath } from "../activations/paths.ts";
-import { awaiting } from "../awaiting.ts";
 import type { Environment } from "../environment.ts";
 import { ConflictError, NotFoundError } from "../errors.ts";
 import { hubOptions } from "../hub/hub-options.ts";
 import { abandonedReason, abandonedSeconds, canceledReason, startRowWork } from "../row-work.ts";
+import { sampleFiles } from "../sample/files.ts";
 import type { Services } from "../services.ts";
 import { tokenizerFile } from "../tokens/model-tokenizer.ts";
 import { type ModelSource as ImportSource, importModel } from "./import.ts";
@@ -88,6 +88,17 @@ export async function importModelFrom(
     .returning();
   begin(services, row!);
   return { id };
+}
+
+/** Begins to import the model that comes with the project. */
+export async function importSampleModel(services: ImportServices): Promise<{ id: string }> {
+  const { name } = sampleFiles.model;
+  const [row] = await services.db
+    .insert(models)
+    .values({ id: uuidv7(), name, origin: sampleOrigin, source: { kind: "sample" } })
+    .returning();
+  begin(services, row!);
+  return { id: row!.id };
 }
 
 /** Where the files are, as the importer takes it. Throws `PathRefusedError`. */
@@ -168,7 +179,9 @@ interface Imported {
 
 async function sourceOf(env: Environment, source: ModelSource): Promise<ImportSource> {
   if (source.kind === "hub") return { kind: "hub", repo: source.repo, revision: source.revision };
-  if (source.kind === "sample") return awaiting("The sample model");
+  if (source.kind === "sample") {
+    return { kind: "folder", path: sampleFiles.model.folder };
+  }
   return resolved(env, source);
 }
 
@@ -177,6 +190,9 @@ function withCommit(source: ModelSource, manifest: ModelManifest): ModelSource {
     ? { ...source, commit: manifest.source.commit }
     : source;
 }
+
+/** What the sample's rows say that they came from. */
+const sampleOrigin = "comes with Facet";
 
 const workKey = (id: string) => `model ${id}`;
 

@@ -19,8 +19,11 @@ const slowing = 0x4 | 0x8 | 0x20 | 0x40 | 0x80;
 export function readNvidiaSmi(program = "nvidia-smi"): Promise<GpuReading[] | null> {
   const words = [`--query-gpu=${fields.join(",")}`, "--format=csv,noheader,nounits"];
   return new Promise((resolve) => {
-    execFile(program, words, { timeout: patienceMs, maxBuffer: mebibyte }, (error, stdout) =>
-      resolve(error === null ? parseNvidiaSmi(stdout) : null),
+    execFile(
+      /*turbopackIgnore: true*/ program,
+      words,
+      { timeout: patienceMs, maxBuffer: mebibyte },
+      (error, stdout) => resolve(error === null ? parseNvidiaSmi(stdout) : null),
     );
   });
 }

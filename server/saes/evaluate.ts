@@ -18,7 +18,7 @@ export const evaluateInput = z.object({
   id: z.uuid(),
   /** One set; input and target of a transcoder; all hook points of a crosscoder, in its order. */
   activation_set_ids: z.array(z.uuid()).min(1).max(64),
-  /** Rows from the start of the sets, at most as many as they have. */
+  /** Rows from the start of the sets, of those held out where there are any; at most as many as there are. */
   tokens: z.number().int().min(1).max(1e9).default(16_384),
 });
 

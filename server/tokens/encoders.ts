@@ -1,6 +1,7 @@
 import path from "node:path";
 import type { Worker } from "node:worker_threads";
 import { startThread } from "../datasets/typescript-thread.ts";
+import { sourceRoot } from "../source-root.ts";
 import { type Encoded, encodeTexts, type TextToEncode } from "./encode.ts";
 import type { ModelTokenizer } from "./model-tokenizer.ts";
 import { TokenizerError } from "./tokenizer-error.ts";
@@ -19,7 +20,7 @@ export type EncoderAnswer =
   | { type: "encoded"; encoded: Encoded }
   | { type: "failed"; told: boolean; message: string };
 
-const program = path.resolve(import.meta.dirname, "encoder-thread.ts");
+const program = path.join(/*turbopackIgnore: true*/ sourceRoot, "server/tokens/encoder-thread.ts");
 
 /** Encodes in the calling thread: what takes less time than starting another. */
 export function ownEncoder({ tokenizer, vocab_size }: ModelTokenizer): Encoders {

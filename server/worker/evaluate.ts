@@ -7,7 +7,10 @@ import { readSaeFolder } from "../formats/sae-folder.ts";
 import { measuresOf } from "../saes/measures.ts";
 import type { EvaluationTask, FromTrainer } from "./messages.ts";
 
-/** Measures an SAE on stored activations, in the process that was forked for it; on the CPU, so no GPU is opened. */
+/**
+ * Measures an SAE on stored activations, in the process that was forked for it; on the CPU, so no GPU is opened. Sets that
+ * keep rows apart from training are measured on those.
+ */
 export async function evaluate(
   { home, path: folder, setIds, tokens }: EvaluationTask,
   say: (message: FromTrainer) => Promise<void>,
@@ -15,7 +18,8 @@ export async function evaluate(
   const { sae } = await readSaeFolder(path.join(home, folder));
   const stored = await Promise.all(setIds.map((id) => openStoredRows(home, [id])));
   try {
-    const rows = stored.map((one) => one.rows);
+    const apart = stored.every((one) => one.held_out !== null);
+    const rows = stored.map((one) => (apart ? one.held_out! : one.rows));
     const { input, target } = sidesOf(rows, sae.config.transcoder);
     const wanted = Math.min(tokens, input.n_rows);
     const result = await evaluateSae({

@@ -9,9 +9,11 @@ import { type EvaluateInModelOptions, evaluateInModel } from "../../gpu/metrics/
 import { FiringTotals } from "../../gpu/metrics/firing.ts";
 import { ReconstructionTotals } from "../../gpu/metrics/reconstruction.ts";
 import type { Sae, SaeConfig } from "../../gpu/sae/sae.ts";
+import { randomModel } from "../reference/lm/random-model.ts";
 import { type SplicedReference, splicedReference } from "../reference/lm/splice.ts";
 import { type Variant, variants } from "../reference/lm/variants.ts";
 import { randomSae, saeConfig } from "../reference/random-sae.ts";
+import { asHardware, withCapabilities } from "./kernel-bench.ts";
 import { weightsOf } from "./lm-models.ts";
 import { packedTokens } from "./lm-tokens.ts";
 
@@ -235,6 +237,26 @@ describe("an SAE", () => {
       if (typeof value === "number") expect(pieces[name as keyof typeof whole], name).toBeCloseTo(value, 5);
     }
     expect(pieces.feature_frequency).toEqual(whole.feature_frequency);
+  });
+
+  test("costs what the reference says where small bindings cut the vocabulary into pieces", async () => {
+    const config = { ...variant("gpt2").config, vocab_size: 301 };
+    const large = { name: "gpt2", ...randomModel(config, 5) };
+    const sae = smallSae({ d_in: 18, d_sae: 20 });
+    // As large as the largest other weight.
+    const limits = { ...gpu.capabilities.limits, max_storage_buffer_binding_size: 4 * 20 * 72 };
+    const small = withCapabilities(gpu, { limits });
+    const result = await evaluate(large, { gpu: small, hook, sae, sequences_together: 1 });
+    expectLosses(result, reference(large, hook, sae));
+  });
+
+  test("costs what the reference says by the kernels that hardware gets", async () => {
+    const hardware = withCapabilities(asHardware(gpu), { subgroup_min_size: 0 });
+    const sae = smallSae({ d_in: 18, d_sae: 70, activation: "topk", k: 7 });
+    expectLosses(await evaluate(model, { gpu: hardware, hook, sae }), reference(model, hook, sae));
+    const identity = await evaluate(model, { gpu: hardware, hook, sae: identitySae(18) });
+    expect(identity.ce_spliced).toBe(identity.ce_clean);
+    expect(identity.kl).toBe(0);
   });
 
   test("is compared with a mean that is given, in one stage", async () => {

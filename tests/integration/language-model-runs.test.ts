@@ -192,7 +192,7 @@ describe("evaluating in a model", () => {
     await expect(ask("blocks.0.mlp.hook_post")).rejects.toThrow(
       /has width 64, but the SAE's input has width 16/,
     );
-    await expect(ask("blocks.0.ln1.hook_normalized")).rejects.toThrow(/nothing can be put in its place/);
+    await expect(ask("blocks.0.ln1.hook_normalized")).rejects.toThrow(/ln1\.hook_normalized/);
     await expect(ask("blocks.7.hook_embed")).rejects.toThrow(/has no hook point/);
     const other = await readyTokenizationOf(test, { model_id, dataset_id }, { context_size: 8, held_out: 0 });
     await expect(api().saes.evaluateInModel.mutate({ id, model_id, tokenization_id: other })).rejects.toThrow(

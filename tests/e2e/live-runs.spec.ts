@@ -1,0 +1,79 @@
+import { expect, test } from "@playwright/test";
+import { tinyLanguageModel, tinyModel } from "./language-model.ts";
+import { endRuns, shownStatus, studioClient } from "./studio.ts";
+
+const hook = "blocks.0.hook_resid_post";
+let tokenization = "";
+
+test.beforeAll(async () => {
+  tokenization = (await tinyLanguageModel(studioClient())).tokenization_id;
+});
+
+test.afterEach(() => endRuns(studioClient()));
+
+test("a run trains beside a language model, and its SAE is measured within it", async ({ page }) => {
+  await page.goto(`/runs/new?tokenization=${tokenization}`);
+  await expect(page.getByRole("combobox", { name: "Model" })).toContainText(tinyModel.model);
+  await expect(page.getByRole("combobox", { name: "Tokenization" })).toContainText(tinyModel.tokenization);
+  const point = page.getByRole("combobox", { name: "Hook point", exact: true });
+  await expect(point).toHaveValue("blocks.1.hook_resid_post");
+  await point.fill("0 resid_post");
+  await page.getByRole("option", { name: hook }).click();
+  await expect(page.getByLabel("Name", { exact: true })).toHaveValue(
+    new RegExp(`^${tinyModel.model} ${hook} · TopK 128`),
+  );
+  const choice = page.getByRole("region", { name: "Live or from disk" });
+  await expect(choice.getByRole("row", { name: /^From disk/ })).toContainText(/KiB/);
+  await expect(choice).toContainText(/Train (live|from disk)/);
+  await page.getByLabel("d_sae", { exact: true }).fill("32");
+  await page.getByLabel("k", { exact: true }).fill("4");
+  await page.getByLabel("Batch size", { exact: true }).fill("32");
+  await page.getByLabel("Training tokens", { exact: true }).fill("1,920");
+  const preview = page.getByRole("region", { name: "Before it starts" });
+  await expect(preview).toContainText("60");
+  await page.getByRole("button", { name: "Start the run" }).click();
+
+  await expect(shownStatus(page)).toHaveText("Completed", { timeout: 90_000 });
+  const source = page.getByRole("region", { name: "Source" });
+  await expect(source.getByText(hook)).toBeVisible();
+  await expect(source.getByRole("link", { name: tinyModel.model })).toBeVisible();
+
+  await page.getByRole("region", { name: "SAE", exact: true }).getByRole("link", { name: "Open" }).click();
+  const evaluations = page.getByRole("region", { name: "Evaluations" });
+  await expect(evaluations.getByRole("listitem")).toHaveCount(1);
+  await expect(evaluations).toContainText(`In ${tinyModel.model}, on ${tinyModel.tokenization}`);
+  await expect(evaluations.getByRole("img", { name: /^Losses in nats: clean \d/ })).toBeVisible();
+  await evaluations.getByRole("button", { name: "About Loss recovered" }).click();
+  await expect(page.getByRole("dialog", { name: "Loss recovered" })).toContainText("CE_zero");
+  await page.keyboard.press("Escape");
+
+  await page.getByRole("button", { name: "Evaluate" }).first().click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.getByRole("button", { name: "In the language model" })).toHaveAttribute(
+    "aria-pressed",
+    "true",
+  );
+  await expect(dialog.getByRole("combobox", { name: "Hook point", exact: true })).toHaveValue(hook);
+  await dialog.getByLabel("Sequences", { exact: true }).fill("0");
+  await expect(dialog.getByText("must be a whole number")).toBeVisible();
+  await dialog.getByLabel("Sequences", { exact: true }).fill("3");
+  await dialog.getByRole("button", { name: "Evaluate", exact: true }).click();
+  await expect(evaluations.getByText(/3 held-out sequences, \d+ tokens/)).toBeVisible();
+  await expect(evaluations.getByRole("listitem")).toHaveCount(2);
+});
+
+test("a transcoder reads what enters an MLP and writes what leaves it", async ({ page }) => {
+  await page.goto(`/runs/new?tokenization=${tokenization}`);
+  await page.getByText("Transcoder", { exact: true }).click();
+  await expect(page.getByRole("combobox", { name: "Input", exact: true })).toHaveValue(
+    "blocks.1.ln2.hook_normalized",
+  );
+  await expect(page.getByRole("combobox", { name: "Target", exact: true })).toHaveValue(
+    "blocks.1.hook_mlp_out",
+  );
+  await expect(page.getByRole("button", { name: "Start the run" })).toBeEnabled();
+  await page.getByText("Crosscoder", { exact: true }).click();
+  await page.getByRole("button", { name: "Add a hook point" }).click();
+  await expect(page.getByRole("combobox", { name: "Hook point 3" })).not.toHaveValue("");
+  await expect(page.getByRole("button", { name: "Start the run" })).toBeEnabled();
+});

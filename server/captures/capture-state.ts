@@ -1,9 +1,10 @@
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { ActivationSetError } from "../artifacts/activation-tensor.ts";
+import { namesIn } from "../artifacts/aside.ts";
 import { writeWholeFile } from "../artifacts/atomic-file.ts";
-import { maskFile } from "../artifacts/captured-manifest.ts";
+import { maskFile, rowsFile } from "../artifacts/captured-manifest.ts";
 import { lockFile } from "./capture-lock.ts";
 import { stands } from "./growing-file.ts";
 import { RowFiles } from "./row-files.ts";
@@ -71,8 +72,8 @@ export async function readState(
 
 async function refuseOther(folder: string, subject: CaptureSubject): Promise<void> {
   const text = await readFile(path.join(folder, subjectFile), "utf8").catch(() => null);
-  // Without one nothing of worth is there.
-  if (text === null) return;
+  // Without rows nothing of worth is there.
+  if (text === null || !(await namesIn(folder)).includes(rowsFile(0))) return;
   let found: object;
   try {
     found = z.record(z.string(), z.json()).parse(JSON.parse(text));
@@ -101,12 +102,17 @@ export async function writeState(folders: readonly string[], state: CaptureState
   });
 }
 
-/** Begins a working folder; all that was in it but the lock goes. */
-export async function beginFolder(folder: string, subject: CaptureSubject): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  for (const name of await readdir(folder)) {
+/** All but the lock goes. */
+export async function clearFolder(folder: string): Promise<void> {
+  for (const name of await namesIn(folder)) {
     if (name !== lockFile) await rm(path.join(folder, name), { recursive: true, force: true });
   }
+}
+
+/** Begins a working folder; what was in it goes. */
+export async function beginFolder(folder: string, subject: CaptureSubject): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await clearFolder(folder);
   await writeWholeFile(path.join(folder, subjectFile), async (file) => {
     await file.writeFile(JSON.stringify(subject));
   });

@@ -6,8 +6,6 @@ import { pitch, unpad } from "../../gpu/lm/layout.ts";
 import { ActivationSetError } from "../artifacts/activation-tensor.ts";
 import type { CapturedManifest } from "../artifacts/captured-manifest.ts";
 
-const largestHalf = 65_504;
-
 /** Where a number stands in a token set. */
 export interface ValuePlace {
   hook: string;
@@ -16,11 +14,20 @@ export interface ValuePlace {
   position: number;
 }
 
-/** An activation that cannot be kept: it is not finite, or too large for a half. */
+/** The largest numbers of each. */
+const largest = { float16: 65_504, float32: (2 - 2 ** -23) * 2 ** 127 } as const;
+
+/**
+ * An activation that cannot be kept: it is not finite, or too large for a half. Behind attention the token may be one before
+ * that where it began, in the same sequence: a weight of zero times infinity is no number either.
+ */
 export class CaptureValueError extends ActivationSetError {
   readonly place: ValuePlace;
   readonly value: number;
-  constructor(place: ValuePlace, value: number, why: string) {
+  constructor(place: ValuePlace, value: number) {
+    const why = Number.isFinite(value)
+      ? `, and float16 ends at ${largest.float16}. Capture it as float32.`
+      : ". The model's weights are damaged, or do not go with its config.json; or its numbers do not fit in f32.";
     super(`${place.hook} is ${value} at token ${place.position} of sequence ${place.sequence}${why}`);
     this.place = place;
     this.value = value;
@@ -40,20 +47,21 @@ interface Rows {
 /**
  * Rows as they are stored.
  * @param values [n · length, width]
- * @throws CaptureValueError for a number that a half cannot hold
+ * @throws CaptureValueError for a number that is not finite, or that a half cannot hold
  */
 export function storedBytes(
   values: Float32Array<ArrayBuffer>,
   dtype: CapturedManifest["dtype"],
   rows: Rows,
 ): Uint8Array {
-  if (dtype === "float32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  const large = values.findIndex((value) => Math.abs(value) > largestHalf);
-  if (large >= 0) {
-    const why = `, and float16 ends at ${largestHalf}. Capture it as float32.`;
-    throw new CaptureValueError(placeOf(large, rows), values[large]!, why);
+  const most = largest[dtype];
+  for (let index = 0; index < values.length; index++) {
+    // So that NaN is found too.
+    if (Math.abs(values[index]!) <= most) continue;
+    throw new CaptureValueError(placeOf(index, rows), values[index]!);
   }
-  return new Uint8Array(float16Bits(values).buffer);
+  if (dtype === "float16") return new Uint8Array(float16Bits(values).buffer);
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
 function placeOf(index: number, { hook, first, length, width }: Rows): ValuePlace {
@@ -64,7 +72,7 @@ function placeOf(index: number, { hook, first, length, width }: Rows): ValuePlac
 /**
  * The activations of a batch of sequences, by hook point.
  * @param first Number of its first sequence.
- * @throws CaptureValueError where one is not finite, at the first such token
+ * @throws CaptureValueError where the model says that one is not finite, at the first such token; it does not look at all
  */
 export async function forwardFrom(
   gpu: Gpu,
@@ -103,9 +111,5 @@ async function nonFinite(
   const order = ({ at }: (typeof found)[number]) => at.sequence * length + at.position;
   const [earliest] = found.toSorted((a, b) => order(a) - order(b));
   if (earliest === undefined) return null;
-  return new CaptureValueError(
-    earliest.at,
-    earliest.value,
-    ". The model's weights are damaged, or do not go with its config.json; or its numbers do not fit in f32.",
-  );
+  return new CaptureValueError(earliest.at, earliest.value);
 }

@@ -16,7 +16,8 @@ import type { ModelFolder } from "../models/model-folder.ts";
 import type { TokenSet } from "../tokens/token-set.ts";
 import { CaptureLock } from "./capture-lock.ts";
 import { type CaptureProgress, captureSequences } from "./capture-sequences.ts";
-import { beginFolder, type CaptureSubject, difference, readState } from "./capture-state.ts";
+import { beginFolder, type CaptureSubject, clearFolder, difference, readState } from "./capture-state.ts";
+import { CaptureValueError } from "./capture-values.ts";
 import { rowBytes, setBytes } from "./set-bytes.ts";
 import { hasText, writeSideFiles } from "./set-files.ts";
 import type { CaptureDtype } from "./views.ts";
@@ -164,6 +165,14 @@ async function captured(capture: Capture, whole: WholeCapture): Promise<Captured
     });
     const manifests = published.map((one, index) => one ?? made.manifests[alone.indexOf(index)]!);
     return { manifests, tokens_per_second: made.tokens_per_second };
+  } catch (error) {
+    // It would come again every time, so nothing is to be gone on with.
+    if (error instanceof CaptureValueError) {
+      for (const index of published.keys()) {
+        if (published[index] === null) await clearFolder(folders[index]!);
+      }
+    }
+    throw error;
   } finally {
     await lock.release();
   }

@@ -38,8 +38,16 @@ On this machine, without a server
       --train                    Train an SAE on fresh ones instead, and score it; --architecture, --seed and the other
                                  options of training, over the preset's; --generator_seed is the generator's
       --score <path>             Score an SAE of any format against the truth, on --tokens of them
+  capture --model <folder> --tokens <folder> --hooks <name>,<name> --out <folder>
+                                 Activations of a language model on tokens of tokenize: a set for each hook point, which a
+                                 killed capture goes on with
+      --dtype float16|float32    How they are stored (default: float16)
+      --exclude-tokens <ids>     Ids with commas between them, whose rows are left out of training
+      --outlier-norm <n>         Leave rows beyond n medians of the norms out of training as well, e.g. 10
+      --shard-tokens <n>         Most tokens of a file of rows (default: 256 MB of the widest)
+      --estimate                 Say what it takes, by a short run, and write nothing
   capture --model <folder> --tokens <file> --hooks <name>,<name> --out <file>
-                                 Activations of a language model, in Hugging Face's layout with safetensors, for training
+                                 The same of a file of ids into one file, for scripts
       --tokens <file>            A safetensors file: input_ids [n_sequences, length], I32, U32 or I64
       --hooks <names>            Hook points by TransformerLens' names, e.g. blocks.6.hook_resid_post
       --out <file>               A safetensors file: F32 [n_sequences, length, width] under each hook point's name

@@ -30,7 +30,7 @@ interface SetOptions {
 }
 
 /** Throws `InvalidInputError` with everything that is wrong. */
-export function setOptions(options: ReadonlyMap<string, readonly string[]>): SetOptions {
+function setOptions(options: ReadonlyMap<string, readonly string[]>): SetOptions {
   const given = new GivenOptions(options);
   const shard_tokens = given.number("shard-tokens");
   if (shard_tokens !== null && !(Number.isSafeInteger(shard_tokens) && shard_tokens > 0)) {

@@ -179,3 +179,29 @@ it("a failed read is told to who asked, and can be tried again", async () => {
     expect(await batch(source, "training", 5, 10)).toHaveLength(10);
   }
 });
+
+describe("rows that are held out", () => {
+  const heldOut = {
+    ...reader(11),
+    read: async (start: number, count: number) => (await reader(11).read(start, count)).map((x) => -1 - x),
+  };
+
+  for (const options of [{}, { shuffle: false }, { memoryBudgetBytes: 20 * d_in * 4 }]) {
+    it(`are those of evaluation, every one before any twice, and of no training: ${JSON.stringify(options)}`, async () => {
+      const source = new StoredSource(reader(97), { seed: 1, held_out: heldOut, ...options });
+      const evaluated = new Float32Array(11 * d_in);
+      await source.batch("evaluation", 0, evaluated);
+      const all = await heldOut.read(0, 11);
+      const firsts = (rows: Float32Array) => [...rows].filter((_, i) => i % d_in === 0).sort((a, b) => a - b);
+      expect(firsts(evaluated)).toEqual(firsts(all));
+      const trained = new Float32Array(97 * d_in);
+      await source.batch("training", 0, trained);
+      expect(firsts(trained)).toEqual(firsts(await reader(97).read(0, 97)));
+    });
+  }
+
+  it("have the width of the others", () => {
+    const wider = { ...heldOut, d_in: d_in + 1 };
+    expect(() => new StoredSource(reader(5), { seed: 1, held_out: wider })).toThrow(RangeError);
+  });
+});

@@ -13,7 +13,6 @@ export const rowsFile = (shard: number) => `rows-${String(shard).padStart(5, "0"
 export const maskFile = "mask.bin";
 export const idsFile = "ids.bin";
 export const documentsFile = "documents.bin";
-export const spanWords = 5;
 
 /** What a token is to training; the first is trained on, the next two are token kinds. */
 export const captureMask = { text: 0, special: 1, padding: 2, excluded: 3 } as const;

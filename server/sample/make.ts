@@ -114,7 +114,7 @@ function mean(values: Iterable<number>): number {
   return sum / count;
 }
 
-const json = (value: unknown): string => `${JSON.stringify(value, null, 1)}\n`;
+const json = (value: unknown, indent = 1): string => `${JSON.stringify(value, null, indent)}\n`;
 
 async function make(checkpoint: string): Promise<void> {
   const { documents, text_seed, shape } = recipe;
@@ -142,7 +142,7 @@ async function make(checkpoint: string): Promise<void> {
     await writeFile(file, content);
   }
   const description = await describe(encoder, parameters, [...contents.keys()]);
-  await writeFile(sampleFiles.description, json(description));
+  await writeFile(sampleFiles.description, json(description, 2));
   say(json(description));
 }
 

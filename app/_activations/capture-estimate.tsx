@@ -7,7 +7,7 @@ import { type Explanation, InfoTip } from "../_ui/info-tip.tsx";
 
 const explanations: Record<"size" | "time" | "tokens" | "rows", Explanation> = {
   size: {
-    help: "On disk, of all hook points together: every token that goes through the model takes its width in numbers. Exact.",
+    help: "On disk, of all hook points together: every token that goes through the model takes its width in numbers. Token ids and documents, by which rows are traced to their text, add about 5 bytes a token.",
     formula: "tokens × Σ width × 2 (F16) or 4 (F32) bytes",
   },
   time: { help: "Tokens over the rate of the newest capture with this model on a GPU that is here." },

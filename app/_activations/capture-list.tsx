@@ -13,7 +13,7 @@ import { ConfirmDialog } from "../_ui/dialog.tsx";
 import { formatCompact, formatCount, formatDuration } from "../_ui/format.ts";
 import { Panel } from "../_ui/panel.tsx";
 import { ProgressBar } from "../_ui/progress-bar.tsx";
-import { RelativeTime } from "../_ui/relative-time.tsx";
+import { TimeAgo } from "../_ui/relative-time.tsx";
 import { useToasts } from "../_ui/toasts.tsx";
 
 const busyRefreshMs = 700;
@@ -191,7 +191,7 @@ function CaptureRow({ capture, onChanged }: { capture: CaptureView; onChanged: (
       ) : null}
       {busy || status === "failed" ? null : (
         <p className="mt-1 text-xs text-ink-2">
-          {outcome(capture)} · <RelativeTime iso={capture.ended_at ?? capture.created_at} /> ago
+          {outcome(capture)} · <TimeAgo iso={capture.ended_at ?? capture.created_at} />
         </p>
       )}
       <ConfirmDialog
@@ -252,7 +252,7 @@ export function CaptureList({ text }: { text: string }) {
   if (items.length === 0 && total === 0) return null;
   return (
     <Panel
-      title="Captures"
+      {...(items.length > 0 ? { title: "Captures" } : {})}
       flush
       className="mb-4"
       aside={items.length > 0 ? <span className="num text-xs text-ink-3">{items.length}</span> : null}
@@ -277,7 +277,8 @@ export function CaptureList({ text }: { text: string }) {
               size={14}
               className="shrink-0 text-ink-3 transition-transform duration-100 group-data-panel-open:rotate-90"
             />
-            Ended <span className="num text-xs text-ink-3">{formatCount(total)}</span>
+            {items.length > 0 ? "Ended" : "Ended captures"}{" "}
+            <span className="num text-xs text-ink-3">{formatCount(total)}</span>
           </Collapsible.Trigger>
           <Collapsible.Panel>
             <ul className="border-t border-line">

@@ -35,8 +35,25 @@ function Value({ name, children }: { name: string; children: React.ReactNode }) 
   );
 }
 
+/** What the activations are of; of a captured set with the way to its model. */
+function Origin({ set }: { set: ActivationSetView }) {
+  const { model_id, model_name, dataset_name } = set;
+  return (
+    <>
+      {model_name ? " · " : ""}
+      {model_id && model_name ? (
+        <Link href={`/models/${model_id}`} className="hover:text-ink hover:underline">
+          {model_name}
+        </Link>
+      ) : (
+        model_name
+      )}
+      {dataset_name ? ` · ${dataset_name}` : ""}
+    </>
+  );
+}
+
 function SetRow({ set, onDelete }: { set: ActivationSetView; onDelete: () => void }) {
-  const origin = [set.model_name, set.dataset_name].filter(Boolean).join(" · ");
   return (
     <li className="border-t border-line px-4 py-3.5 first:border-t-0">
       <div className="flex flex-wrap items-start justify-between gap-x-6 gap-y-2">
@@ -44,7 +61,7 @@ function SetRow({ set, onDelete }: { set: ActivationSetView; onDelete: () => voi
           <h2 className="truncate font-medium">{set.name}</h2>
           <p className="truncate text-xs text-ink-3">
             <span className="num">{set.hook_name}</span>
-            {origin ? ` · ${origin}` : ""}
+            <Origin set={set} />
           </p>
         </div>
         <div className="flex items-center gap-2">
@@ -89,7 +106,9 @@ function SetRow({ set, onDelete }: { set: ActivationSetView; onDelete: () => voi
           </Value>
           <Value name="SHA-256">
             {set.sha256 ? (
-              <CopyText label="hash" text={set.sha256} shown={`${set.sha256.slice(0, 12)}…`} />
+              <span className="-my-1 block">
+                <CopyText label="hash" text={set.sha256} shown={`${set.sha256.slice(0, 12)}…`} />
+              </span>
             ) : (
               noValue
             )}

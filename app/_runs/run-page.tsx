@@ -10,6 +10,7 @@ import { MetricCharts } from "../_charts/metric-charts.tsx";
 import { MetricTiles } from "../_charts/metric-tiles.tsx";
 import { EvaluationTiles, RecoveryTiles } from "../_charts/recovery.tsx";
 import { LoadFailure } from "../_data/load-failure.tsx";
+import { ModelTiles } from "../_saes/model-tiles.tsx";
 import { useSystemStatus } from "../_shell/connection-state.tsx";
 import { buttonClass } from "../_ui/button.tsx";
 import { EmptyState } from "../_ui/panel.tsx";
@@ -69,6 +70,7 @@ function Outcome({ run }: { run: RunDetail }) {
       ) : null}
       <h2 className="mt-4 mb-2 font-medium first:mt-0">Final evaluation</h2>
       <EvaluationTiles evaluation={evaluation} d_sae={run.d_sae} config={run.config} />
+      {run.source.kind === "live" ? <ModelTiles saeId={run.sae.id} /> : null}
     </section>
   );
 }

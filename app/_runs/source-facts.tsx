@@ -1,5 +1,6 @@
 import Link from "next/link";
 import type { LiveSourceView, RunDetail } from "../../server/runs/views.ts";
+import { HookName } from "../_activations/hook-name.tsx";
 import { formatCount, noValue } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
 import { Fact } from "../_ui/panel.tsx";
@@ -39,7 +40,7 @@ function LiveFacts({ live, run }: { live: LiveSourceView; run: RunDetail }) {
       <Fact name="Tokenization">{live.tokenization.name}</Fact>
       {live.hooks.map((hook, place) => (
         <Fact key={hook} name={names[place] ?? "Hook point"}>
-          <span className="num break-all">{hook}</span>
+          <HookName name={hook} />
           <span className="num block text-xs text-ink-3">width {formatCount(width(place))}</span>
         </Fact>
       ))}
@@ -58,7 +59,7 @@ export function SourceFacts({ run }: { run: RunDetail }) {
         <Fact key={id} name={names[place] ?? "Activation set"}>
           {name}
           <span className="num block text-xs text-ink-3">
-            {hook_name}, {formatCount(d_in)}
+            <HookName name={hook_name} />, {formatCount(d_in)}
           </span>
         </Fact>
       ))}

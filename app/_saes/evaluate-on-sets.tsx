@@ -79,7 +79,8 @@ function Form({ sae, items, onClose, onBegun }: FormProps & { items: readonly Ac
 
   const wanted = Number(tokens.replaceAll(/[\s,_]/g, ""));
   const faulty = !Number.isInteger(wanted) || wanted < 1;
-  const rows = chosen[0]?.n_tokens ?? null;
+  const apart = chosen.every((set) => set !== null && set.held_out_tokens !== null);
+  const rows = (apart ? chosen[0]?.held_out_tokens : chosen[0]?.n_tokens) ?? null;
   const complete = chosen.every((set) => set !== null);
 
   function submit(event: FormEvent) {
@@ -119,7 +120,7 @@ function Form({ sae, items, onClose, onBegun }: FormProps & { items: readonly Ac
           unit="tokens"
           value={tokens}
           fault={faulty ? "The number of tokens must be a whole number from 1." : undefined}
-          hint={rows === null ? undefined : `At most as many as the set has: ${formatCount(rows)}.`}
+          hint={rows === null ? undefined : `Of ${formatCount(rows)} ${apart ? "held out" : "in the set"}.`}
           aside={<InfoTip about="Tokens" explanation={tokensHelp} />}
           onChange={setTokens}
         />

@@ -6,13 +6,14 @@ import { ChevronRight, Gauge, Trash2, X } from "lucide-react";
 import type { SaeDetail, SaeEvaluationView, SaeMeasures } from "../../server/saes/views.ts";
 import { useTRPC } from "../_data/trpc.ts";
 import { Button, IconButton } from "../_ui/button.tsx";
+import { classNames } from "../_ui/class-names.ts";
 import { formatCount, formatDuration } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
 import { EmptyState, Fact, Panel } from "../_ui/panel.tsx";
 import { ProgressBar } from "../_ui/progress-bar.tsx";
-import { RelativeTime, useNow } from "../_ui/relative-time.tsx";
+import { TimeAgo, useNow } from "../_ui/relative-time.tsx";
 import { useToasts } from "../_ui/toasts.tsx";
-import { ModelLosses } from "./losses.tsx";
+import { figureColumns, ModelLosses } from "./losses.tsx";
 import { furtherMeasures, type Measure, type MeasureGroup, mainMeasures } from "./measure-definitions.ts";
 import { furtherModelMeasures, mainModelMeasures } from "./model-measure-definitions.ts";
 import { FrequencyHistogram } from "./spread.tsx";
@@ -25,7 +26,7 @@ function Figures<Measures>({
   measures: Measures;
 }) {
   return (
-    <dl className="mt-3 grid grid-cols-2 gap-x-6 gap-y-2 sm:grid-cols-5">
+    <dl className={classNames("mt-3", figureColumns)}>
       {definitions.map(({ label, explanation, value }) => (
         <div key={label} className="min-w-0">
           <dt className="flex items-center gap-1.5 text-xs text-ink-3">
@@ -159,7 +160,7 @@ function Row({
         <div className="min-w-0">
           <h3 className="font-medium break-words">{names}</h3>
           <p className="text-xs break-words text-ink-3">
-            <Extent evaluation={evaluation} />, <RelativeTime iso={evaluation.created_at} /> ago
+            <Extent evaluation={evaluation} />, <TimeAgo iso={evaluation.created_at} />
           </p>
         </div>
         {busy ? (

@@ -22,3 +22,13 @@ export function RelativeTime({ iso }: { iso: string }) {
     </time>
   );
 }
+
+/** The same within a sentence: "12 min ago", "just now". */
+export function TimeAgo({ iso }: { iso: string }) {
+  const age = formatAge(iso, useNow(5_000));
+  return (
+    <time dateTime={iso} title={formatDateTime(iso)}>
+      {age === "now" ? "just now" : `${age} ago`}
+    </time>
+  );
+}

@@ -1,14 +1,23 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, type Page, test } from "@playwright/test";
+import { tinyLanguageModel, tinyModel } from "./language-model.ts";
 import { storedSet } from "./stored-sets.ts";
 import { completedRun, smallRun, studioClient } from "./studio.ts";
 
 let runId = "";
 let penalisedId = "";
 let saeId = "";
+let subject = "";
+let liveSaeId = "";
 
 test.beforeAll(async () => {
   const client = studioClient();
+  const ids = await tinyLanguageModel(client);
+  subject = `tokenization=${ids.tokenization_id}`;
+  const { model_id, tokenization_id } = ids;
+  const source = { kind: "live" as const, model_id, tokenization_id, hooks: ["blocks.0.hook_resid_post"] };
+  const live = { ...smallRun("Looked at, live", { steps: 20, batch: 32 }), source };
+  liveSaeId = (await completedRun(client, live)).sae!.id;
   const run = await completedRun(client, smallRun("Looked at", { steps: 20, metrics_every_steps: 2 }));
   const penalised = smallRun("Penalised", { steps: 20, metrics_every_steps: 2, architecture: "gated" });
   const { k: _none, ...config } = penalised.config;
@@ -54,6 +63,15 @@ const places: readonly Place[] = [
       await page.getByText("Crosscoder", { exact: true }).click();
       await page.getByRole("button", { name: "Add a hook point" }).click();
       await expect(page.getByRole("combobox", { name: "Hook point 3" })).toBeVisible();
+    },
+  },
+  {
+    name: "new run beside a language model",
+    path: () => `/runs/new?${subject}`,
+    ready: async (page) => {
+      await expect(page.getByRole("region", { name: "Live or from disk" })).toContainText("KiB");
+      await page.getByRole("button", { name: "Show the choices of Hook point" }).click();
+      await expect(page.getByRole("option", { name: "blocks.0.hook_resid_post" })).toBeVisible();
     },
   },
   {
@@ -119,6 +137,22 @@ const places: readonly Place[] = [
     },
   },
   {
+    name: "SAE measured in its model",
+    path: () => `/saes/${liveSaeId}`,
+    ready: async (page) => {
+      await page.getByRole("button", { name: "All figures" }).click();
+      await expect(page.getByText("KL recovered")).toBeVisible();
+    },
+  },
+  {
+    name: "evaluation in a model",
+    path: () => `/saes/${liveSaeId}`,
+    ready: async (page) => {
+      await page.getByRole("button", { name: "Evaluate" }).first().click();
+      await expect(page.getByRole("combobox", { name: "Model" })).toContainText(tinyModel.model);
+    },
+  },
+  {
     name: "export of an SAE",
     path: () => `/saes/${saeId}`,
     ready: async (page) => {
@@ -143,6 +177,15 @@ const places: readonly Place[] = [
     name: "activations",
     path: () => "/activations",
     ready: (page) => expect(page.getByRole("button", { name: "Import activations" })).toBeVisible(),
+  },
+  {
+    name: "capture of activations",
+    path: () => `/activations?capture=1&${subject}`,
+    ready: async (page) => {
+      await page.getByRole("button", { name: /^Excluded tokens/ }).click();
+      await page.getByLabel("Excluded token ids", { exact: true }).fill("none");
+      await expect(page.getByRole("region", { name: "Estimate" })).toContainText("KiB");
+    },
   },
   {
     name: "playground",
@@ -191,11 +234,13 @@ test("narrow screens lose nothing to the side", async ({ page }) => {
   for (const path of [
     "/runs",
     "/runs/new",
+    `/runs/new?${subject}`,
     `/runs/${runId}`,
     `/runs/${penalisedId}`,
     "/activations",
     "/saes",
     `/saes/${saeId}`,
+    `/saes/${liveSaeId}`,
     "/playground",
     "/system",
   ]) {

@@ -34,7 +34,7 @@ test("a run trains beside a language model, and its SAE is measured within it", 
   await page.getByRole("button", { name: "Start the run" }).click();
 
   await expect(shownStatus(page)).toHaveText("Completed", { timeout: 90_000 });
-  const source = page.getByRole("region", { name: "Source" });
+  const source = page.getByRole("region", { name: "Configuration" });
   await expect(source.getByText(hook)).toBeVisible();
   await expect(source.getByRole("link", { name: tinyModel.model })).toBeVisible();
 

@@ -1,14 +1,13 @@
 "use client";
 
 import { useMutation } from "@tanstack/react-query";
-import { FileUp } from "lucide-react";
-import { type DragEvent, type FormEvent, useRef, useState } from "react";
+import { type FormEvent, useRef, useState } from "react";
 import { useTRPC } from "../_data/trpc.ts";
 import { Button } from "../_ui/button.tsx";
 import { Segmented } from "../_ui/choice.tsx";
-import { classNames } from "../_ui/class-names.ts";
 import { Modal } from "../_ui/dialog.tsx";
-import { formatBytes, formatPercent } from "../_ui/format.ts";
+import { FilePicker } from "../_ui/file-picker.tsx";
+import { formatPercent } from "../_ui/format.ts";
 import { ProgressBar } from "../_ui/progress-bar.tsx";
 import { TextField } from "../_ui/text-field.tsx";
 import { uploadActivations } from "./upload.ts";
@@ -23,60 +22,6 @@ function nameFrom(path: string): string {
 /** The hook point that TransformerLens' names leave in a file name, if any. */
 function hookFrom(name: string): string {
   return /blocks\.\d+\.(?:\w+\.)?hook_\w+/.exec(name)?.[0] ?? "";
-}
-
-function FilePicker({ file, onPick }: { file: File | null; onPick: (file: File) => void }) {
-  const input = useRef<HTMLInputElement>(null);
-  const [over, setOver] = useState(false);
-  function drop(event: DragEvent) {
-    event.preventDefault();
-    setOver(false);
-    const dropped = event.dataTransfer.files[0];
-    if (dropped) onPick(dropped);
-  }
-  return (
-    <div className="col-span-full">
-      <input
-        ref={input}
-        type="file"
-        accept=".safetensors"
-        aria-label="Safetensors file"
-        className="sr-only"
-        tabIndex={-1}
-        onChange={(event) => {
-          const picked = event.target.files?.[0];
-          if (picked) onPick(picked);
-        }}
-      />
-      <button
-        type="button"
-        onClick={() => input.current?.click()}
-        onDragOver={(event) => {
-          event.preventDefault();
-          setOver(true);
-        }}
-        onDragLeave={() => setOver(false)}
-        onDrop={drop}
-        className={classNames(
-          "flex w-full flex-col items-center gap-1 rounded-lg border border-dashed px-4 py-5 text-center hover:border-ink-3",
-          over ? "border-accent bg-accent-soft" : "border-line-strong",
-        )}
-      >
-        <FileUp aria-hidden size={18} className="text-ink-3" />
-        {file ? (
-          <>
-            <span className="font-medium break-all">{file.name}</span>
-            <span className="num text-xs text-ink-3">{formatBytes(file.size)}</span>
-          </>
-        ) : (
-          <>
-            <span className="font-medium">Choose a safetensors file</span>
-            <span className="text-xs text-ink-3">or drop it here</span>
-          </>
-        )}
-      </button>
-    </div>
-  );
 }
 
 /** Imports a set from a file on the server's disk, or from this computer. */
@@ -188,7 +133,13 @@ export function ImportDialog({
               hint="As the server sees it."
             />
           ) : (
-            <FilePicker file={file} onPick={setFile} />
+            <FilePicker
+              label="Safetensors file"
+              invitation="Choose a safetensors file"
+              accept=".safetensors"
+              file={file}
+              onPick={setFile}
+            />
           )}
           <TextField id="import-name" label="Name" value={name} onChange={setTypedName} />
           <TextField

@@ -1,6 +1,7 @@
 "use client";
 
-import { Keyboard } from "lucide-react";
+import { Menu } from "@base-ui/react/menu";
+import { Ellipsis, Keyboard, type LucideIcon } from "lucide-react";
 import Link from "next/link";
 import { usePathname } from "next/navigation";
 import type { ReactNode } from "react";
@@ -82,6 +83,60 @@ function NarrowHeader() {
   );
 }
 
+/** Places that have a tab of their own on a narrow screen; the others stand behind "More". */
+const narrowTabs = 4;
+
+function NarrowTab({ Icon, label, current }: { Icon: LucideIcon; label: string; current: boolean }) {
+  return (
+    <span
+      className={classNames(
+        "flex h-14 flex-col items-center justify-center gap-1 text-2xs",
+        current ? "font-medium text-ink" : "text-ink-2",
+      )}
+    >
+      <Icon aria-hidden size={18} className={current ? "text-accent" : "text-ink-3"} />
+      {label}
+    </span>
+  );
+}
+
+function NarrowMore({ pathname }: { pathname: string }) {
+  const others = destinations.slice(narrowTabs);
+  return (
+    <Menu.Root>
+      <Menu.Trigger className="w-full">
+        <NarrowTab
+          Icon={Ellipsis}
+          label="More"
+          current={others.some(({ href }) => isCurrent(pathname, href))}
+        />
+      </Menu.Trigger>
+      <Menu.Portal>
+        <Menu.Positioner side="top" align="end" sideOffset={6} collisionPadding={12} className="z-60">
+          <Menu.Popup className="min-w-44 rounded-lg border border-line-strong bg-surface p-1 shadow-pop outline-none">
+            {others.map(({ href, label, Icon }) => {
+              const current = isCurrent(pathname, href);
+              return (
+                <Menu.Item
+                  key={href}
+                  render={<Link href={href} aria-current={current ? "page" : undefined} />}
+                  className={classNames(
+                    "flex h-11 items-center gap-2.5 rounded-md px-3 outline-none data-highlighted:bg-hover",
+                    current && "font-medium",
+                  )}
+                >
+                  <Icon aria-hidden size={16} className={current ? "text-accent" : "text-ink-3"} />
+                  {label}
+                </Menu.Item>
+              );
+            })}
+          </Menu.Popup>
+        </Menu.Positioner>
+      </Menu.Portal>
+    </Menu.Root>
+  );
+}
+
 function NarrowNavigation({ pathname }: { pathname: string }) {
   return (
     <nav
@@ -89,24 +144,19 @@ function NarrowNavigation({ pathname }: { pathname: string }) {
       className="fixed inset-x-0 bottom-0 z-30 border-t border-line bg-canvas/95 pb-[env(safe-area-inset-bottom)] backdrop-blur md:hidden"
     >
       <ul className="grid grid-cols-5">
-        {destinations.map(({ href, label, Icon }) => {
+        {destinations.slice(0, narrowTabs).map(({ href, label, Icon }) => {
           const current = isCurrent(pathname, href);
           return (
             <li key={href}>
-              <Link
-                href={href}
-                aria-current={current ? "page" : undefined}
-                className={classNames(
-                  "flex h-14 flex-col items-center justify-center gap-1 text-2xs",
-                  current ? "font-medium text-ink" : "text-ink-2",
-                )}
-              >
-                <Icon aria-hidden size={18} className={current ? "text-accent" : "text-ink-3"} />
-                {label}
+              <Link href={href} aria-current={current ? "page" : undefined}>
+                <NarrowTab Icon={Icon} label={label} current={current} />
               </Link>
             </li>
           );
         })}
+        <li>
+          <NarrowMore pathname={pathname} />
+        </li>
       </ul>
     </nav>
   );

@@ -55,8 +55,8 @@ export const searchInput = z.object({
   id: z.uuid(),
   /** Looked for as it stands, ignoring case. */
   text: z.string().min(1).max(1_000),
-  /** First document to look at. */
-  from: z.number().int().min(0).default(0),
+  /** First document to look at: `next` of the page before. */
+  cursor: z.number().int().min(0).default(0),
   limit: z.number().int().min(1).max(100).default(20),
 });
 
@@ -64,9 +64,9 @@ export const searchInput = z.object({
 export async function searchDataset(
   db: Executor,
   home: string,
-  { id, text, from, limit }: z.output<typeof searchInput>,
+  { id, text, cursor, limit }: z.output<typeof searchInput>,
 ): Promise<SearchPage> {
-  return reading(db, home, id, (dataset) => dataset.search(text, from, limit));
+  return reading(db, home, id, (dataset) => dataset.search(text, cursor, limit));
 }
 
 async function reading<T>(

@@ -1,8 +1,15 @@
-import type { DatasetOptions, DatasetSource, DatasetStatistics, WorkProgress } from "../../db/stored.ts";
+import type {
+  DatasetOptions,
+  DatasetSource,
+  DatasetStatistics,
+  LengthBucket,
+  WorkProgress,
+} from "../../db/stored.ts";
 import type { datasetStatuses } from "../../db/vocabulary.ts";
 import type { DocumentMeta } from "./raw-document.ts";
 
-export type { DatasetOptions, DatasetSource, DatasetStatistics, WorkProgress };
+export type { SearchMatch } from "./search.ts";
+export type { DatasetOptions, DatasetSource, DatasetStatistics, LengthBucket, WorkProgress };
 export type DatasetStatus = (typeof datasetStatuses)[number];
 
 /** The row of a list. Dates are ISO strings. What is null is not known before the import ends. */

@@ -1,9 +1,9 @@
 import type { TokenizeOptions, TokenStatistics, WorkProgress } from "../../db/stored.ts";
 import type { tokenizationStatuses } from "../../db/vocabulary.ts";
 import type { DocumentSpan } from "./packer.ts";
-import type { TokenChip } from "./preview.ts";
+import type { TokenChip, TokenPreview } from "./preview.ts";
 
-export type { DocumentSpan, TokenChip, TokenizeOptions, TokenStatistics, WorkProgress };
+export type { DocumentSpan, TokenChip, TokenizeOptions, TokenPreview, TokenStatistics, WorkProgress };
 export type TokenizationStatus = (typeof tokenizationStatuses)[number];
 
 /** What depends on a tokenization; it cannot be deleted while any of it is there. */

@@ -1,0 +1,184 @@
+"use client";
+
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Activity, ChevronRight, ScanLine, Trash2 } from "lucide-react";
+import Link from "next/link";
+import { useRouter } from "next/navigation";
+import { useEffect, useState } from "react";
+import type { ModelDetail } from "../../server/models/views.ts";
+import { type Tile, Tiles } from "../_charts/metric-tiles.tsx";
+import { useTRPC } from "../_data/trpc.ts";
+import { useVisible } from "../_data/use-visible.ts";
+import { useSystemStatus } from "../_shell/connection-state.tsx";
+import { TokenizationPanel } from "../_tokenizations/tokenization-panel.tsx";
+import { Button, buttonClass } from "../_ui/button.tsx";
+import { ConfirmDialog } from "../_ui/dialog.tsx";
+import { formatBytes, formatCompact, formatCount } from "../_ui/format.ts";
+import { PageFailure, PageSkeleton } from "../_ui/page-states.tsx";
+import { useToasts } from "../_ui/toasts.tsx";
+import { WorkState } from "../_ui/work-state.tsx";
+import { HookPoints } from "./hook-points.tsx";
+import { ModelFactPanels } from "./model-facts.tsx";
+import { modelExplanations, sourceWords, usesWords } from "./model-words.ts";
+import { useModelActions } from "./use-model-actions.ts";
+
+const busyRefreshMs = 700;
+
+/** One language model: what it is, where its activations can be read, what was tokenized for it. */
+export function ModelPage({ id }: { id: string }) {
+  const trpc = useTRPC();
+  const visible = useVisible();
+  const query = useQuery(
+    trpc.models.get.queryOptions(
+      { id },
+      {
+        refetchInterval: ({ state }) =>
+          visible && state.data?.status === "importing" ? busyRefreshMs : false,
+      },
+    ),
+  );
+  const model = query.data;
+  useEffect(() => {
+    document.title = `${model?.name ?? "Model"} · Facet`;
+  }, [model?.name]);
+  if (query.isError && !model) {
+    return (
+      <PageFailure
+        what="model"
+        error={query.error}
+        back={{ href: "/models", label: "Go to the models" }}
+        onRetry={() => void query.refetch()}
+      />
+    );
+  }
+  return model ? <Page model={model} /> : <PageSkeleton what="model" />;
+}
+
+function tilesOf({ parameters, n_layers, d_model, n_ctx, d_vocab }: ModelDetail): Tile[] {
+  return [
+    {
+      label: "Parameters",
+      explanation: modelExplanations.parameters,
+      value: formatCompact(parameters ?? 0),
+    },
+    { label: "Layers", explanation: modelExplanations.layers, value: formatCount(n_layers ?? 0) },
+    { label: "d_model", explanation: modelExplanations.d_model, value: formatCount(d_model ?? 0) },
+    {
+      label: "Context",
+      explanation: modelExplanations.context,
+      value: formatCount(n_ctx ?? 0),
+      detail: "tokens",
+    },
+    { label: "Vocabulary", explanation: modelExplanations.vocabulary, value: formatCount(d_vocab ?? 0) },
+  ];
+}
+
+function Page({ model }: { model: ModelDetail }) {
+  const system = useSystemStatus();
+  const { cancel, retry, pending } = useModelActions();
+  const { id, name, status, spec } = model;
+  return (
+    <article>
+      <Header model={model} />
+      <WorkState
+        status={status}
+        what={`Import of ${name}`}
+        progress={model.progress}
+        reason={model.reason}
+        pending={pending}
+        onCancel={() => cancel.mutate({ id })}
+        onRetry={() => retry.mutate({ id })}
+        className="mb-5"
+      />
+      {status === "ready" ? (
+        <div className="mb-4">
+          <Tiles label="Sizes" tiles={tilesOf(model)} />
+        </div>
+      ) : null}
+      <div className="grid items-start gap-4 lg:grid-cols-[minmax(0,1fr)_22rem]">
+        {status === "ready" ? (
+          <div className="flex min-w-0 flex-col gap-4">
+            <TokenizationPanel of={{ kind: "model", id, tokenizer: model.has_tokenizer === true }} />
+            {spec ? <HookPoints spec={spec} modelId={id} /> : null}
+          </div>
+        ) : null}
+        <div className="flex min-w-0 flex-col gap-4">
+          <ModelFactPanels model={model} home={system.data?.home ?? null} />
+        </div>
+      </div>
+    </article>
+  );
+}
+
+function Header({ model }: { model: ModelDetail }) {
+  const trpc = useTRPC();
+  const router = useRouter();
+  const { succeed } = useToasts();
+  const queryClient = useQueryClient();
+  const [deleting, setDeleting] = useState(false);
+  const remove = useMutation(
+    trpc.models.delete.mutationOptions({
+      onSuccess: async () => {
+        succeed("Model deleted", model.name);
+        router.push("/models");
+        await queryClient.invalidateQueries({ queryKey: trpc.models.list.pathKey() });
+      },
+    }),
+  );
+  const { id, name, origin, source, status, uses } = model;
+  const used = usesWords(uses);
+  return (
+    <header className="mb-5 flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
+      <div className="min-w-0">
+        <nav aria-label="Breadcrumb" className="mb-0.5 flex items-center gap-1 text-xs text-ink-3">
+          <Link href="/models" className="hover:text-ink">
+            Models
+          </Link>
+          <ChevronRight aria-hidden size={12} />
+          <span className="truncate">{sourceWords(source)}</span>
+        </nav>
+        <h1 className="text-xl font-semibold tracking-tight break-words">{name}</h1>
+        {origin === name ? null : <p className="num mt-0.5 text-xs break-all text-ink-2">{origin}</p>}
+      </div>
+      <div className="flex flex-wrap items-center gap-2">
+        {status === "ready" && uses.tokenizations > 0 ? (
+          <>
+            <Link href={`/activations?capture=1&model=${id}`} className={buttonClass()}>
+              <ScanLine aria-hidden size={14} />
+              Capture activations
+            </Link>
+            <Link href={`/runs/new?model=${id}`} className={buttonClass()}>
+              <Activity aria-hidden size={14} />
+              Train live
+            </Link>
+          </>
+        ) : null}
+        {status === "importing" ? null : (
+          <Button
+            look="ghost"
+            onClick={() => {
+              remove.reset();
+              setDeleting(true);
+            }}
+          >
+            <Trash2 aria-hidden size={14} />
+            Delete
+          </Button>
+        )}
+      </div>
+      <ConfirmDialog
+        open={deleting}
+        onOpenChange={setDeleting}
+        title={`Delete “${name}”?`}
+        act="Delete"
+        pending={remove.isPending}
+        error={remove.error?.message ?? null}
+        onConfirm={() => remove.mutate({ id })}
+      >
+        {used === null
+          ? `${model.bytes === null ? "What was taken in so far goes" : `Its ${formatBytes(model.bytes)} on disk go`} with it. What it was imported from stays.`
+          : `It is used by ${used}, and cannot go before they do.`}
+      </ConfirmDialog>
+    </header>
+  );
+}

@@ -1,0 +1,54 @@
+import type { ModelSource, ModelUses } from "../../server/models/views.ts";
+import type { Explanation } from "../_ui/info-tip.tsx";
+
+/** Where a model came from, in a word or two. */
+export function sourceWords(source: ModelSource): string {
+  switch (source.kind) {
+    case "hub":
+      return "From the hub";
+    case "folder":
+      return "From a folder";
+    case "sample":
+      return "Comes with Facet";
+  }
+}
+
+const useNames = {
+  tokenizations: ["tokenization", "tokenizations"],
+  captures: ["capture", "captures"],
+  activation_sets: ["activation set", "activation sets"],
+  runs: ["run", "runs"],
+} as const;
+
+/** "2 tokenizations, a run"; null where nothing uses it. */
+export function usesWords(uses: Partial<ModelUses>): string | null {
+  const words = (Object.keys(useNames) as (keyof typeof useNames)[]).flatMap((key) => {
+    const count = uses[key] ?? 0;
+    return count === 0 ? [] : [`${count} ${useNames[key][count === 1 ? 0 : 1]}`];
+  });
+  return words.length === 0 ? null : words.join(", ");
+}
+
+export const modelExplanations = {
+  parameters: {
+    help: "Trained numbers of the model. An output head that is the embedding itself counts once.",
+  },
+  layers: { help: "Blocks of attention and MLP that the residual stream goes through." },
+  d_model: { help: "Width of the residual stream: numbers a token that each block reads and adds to." },
+  context: { help: "Longest sequence that the model takes, in tokens." },
+  vocabulary: { help: "Tokens that it tells apart: rows of its embedding." },
+  memory: {
+    help: "What the parameters alone take in the GPU’s memory. A pass needs some more for what it computes on the way.",
+    formula: "parameters × 4, 2 or 1 bytes",
+  },
+  download: { help: "Bytes of the files that an import takes: configuration, tokenizer and weights." },
+  tokenizer: {
+    help: "tokenizer.json, which turns text into this model’s tokens. Without it the model can be kept, but no dataset be tokenized for it.",
+  },
+} as const satisfies Record<string, Explanation>;
+
+export const precisions = [
+  ["f32", "F32"],
+  ["f16", "F16"],
+  ["int8", "Int8"],
+] as const;

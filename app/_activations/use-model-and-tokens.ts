@@ -31,6 +31,8 @@ export interface GivenSubject {
 }
 
 const busyRefreshMs = 1_500;
+/** One and the same while nothing is known: what is computed from it would otherwise be new at every render. */
+const noPoints: readonly HookPoint[] = [];
 
 /** Whether the model takes sequences as long as these. */
 function fits(tokenization: TokenizationView, model: ModelSummary): boolean {
@@ -102,7 +104,7 @@ export function useModelAndTokens(given: GivenSubject, enabled = true): ModelAnd
     tokenizations,
     model: model ?? null,
     tokenization: tokenization ?? null,
-    points: detail.data?.hook_points ?? [],
+    points: detail.data?.hook_points ?? noPoints,
     chooseModel: setModelId,
     chooseTokenization: setTokenizationId,
   };

@@ -108,7 +108,7 @@ const places: readonly Place[] = [
   {
     name: "list of SAEs",
     path: () => "/saes",
-    ready: (page) => expect(page.getByRole("link", { name: "Looked at" })).toBeVisible(),
+    ready: (page) => expect(page.getByRole("link", { name: "Looked at", exact: true })).toBeVisible(),
   },
   {
     name: "import of an SAE",

@@ -33,7 +33,7 @@ test("an SAE is looked at, imported, evaluated, exported and deleted", async ({ 
   await test.step("evaluated by the worker", async () => {
     await page.getByRole("button", { name: "Evaluate" }).first().click();
     await expect(dialog.getByRole("combobox", { name: "Activation set" })).toContainText("Sixteen wide");
-    await dialog.getByLabel("Tokens").fill("1,000");
+    await dialog.getByRole("textbox", { name: "Tokens" }).fill("1,000");
     await dialog.getByRole("button", { name: "Evaluate" }).click();
     const evaluations = page.getByRole("region", { name: "Evaluations" });
     await evaluations.getByRole("button", { name: "All figures" }).click();

@@ -18,6 +18,7 @@ import {
 import type { SyntheticConfig } from "../gpu/data/synthetic.ts";
 import type { Capabilities } from "../gpu/device/gpu.ts";
 import type { ModelSpec } from "../gpu/lm/model-spec.ts";
+import type { ModelEvaluation } from "../gpu/metrics/evaluate-in-model.ts";
 import type { SaeHistograms } from "../gpu/metrics/sae-histograms.ts";
 import type { TrainingConfig } from "../gpu/sae/config.ts";
 import type { SaeConfig } from "../gpu/sae/sae.ts";
@@ -45,6 +46,7 @@ import {
   desiredStates,
   evaluationKinds,
   evaluationStatuses,
+  modelPrecisions,
   modelStatuses,
   runStatuses,
   saeStatuses,
@@ -210,6 +212,8 @@ export const captures = pgTable(
     /** Hook points by TransformerLens' names, in order. */
     hooks: text().array().notNull(),
     dtype: text({ enum: captureDtypes }).notNull(),
+    /** Of the model's weights on the GPU. */
+    precision: text({ enum: modelPrecisions }).notNull().default("f32"),
     options: jsonb().$type<CaptureOptions>().notNull(),
     status: text({ enum: captureStatuses }).notNull().default("queued"),
     progress: jsonb().$type<WorkProgress>(),
@@ -233,6 +237,7 @@ export const captures = pgTable(
     check("captures_status", oneOf(t.status, captureStatuses)),
     check("captures_name", sql`length(${t.name}) between 1 and 200`),
     check("captures_dtype", oneOf(t.dtype, captureDtypes)),
+    check("captures_precision", oneOf(t.precision, modelPrecisions)),
     check("captures_hooks", sql`cardinality(${t.hooks}) between 1 and 64`),
     check("captures_counters", sql`${t.attempt} >= 0 and ${t.interruptions} >= 0`),
     check(
@@ -342,6 +347,12 @@ export const runs = pgTable(
     model_id: uuid().references(() => models.id, { onDelete: "restrict" }),
     tokenization_id: uuid().references(() => tokenizations.id, { onDelete: "restrict" }),
     hooks: text().array(),
+    /** Of a live run: its model's weights on the GPU. Of no meaning in others, as the next two. */
+    precision: text({ enum: modelPrecisions }).notNull().default("f32"),
+    /** Steps between evaluations in the model; null: only after the last. */
+    eval_every_steps: integer(),
+    /** Most held-out sequences of each. */
+    eval_sequences: integer().notNull().default(64),
     hook_name: text().notNull(),
     config: jsonb().$type<TrainingConfig>().notNull(),
     total_steps: integer().notNull(),
@@ -374,6 +385,8 @@ export const runs = pgTable(
       "runs_live",
       sql`(${t.source_kind} = 'live') = (${t.model_id} is not null) and (${t.source_kind} = 'live') = (${t.tokenization_id} is not null) and (${t.source_kind} = 'live') = (${t.hooks} is not null)`,
     ),
+    check("runs_precision", oneOf(t.precision, modelPrecisions)),
+    check("runs_evaluation", sql`${t.eval_every_steps} > 0 and ${t.eval_sequences} > 0`),
     check("runs_name", sql`length(${t.name}) between 1 and 200`),
     check("runs_step", sql`${t.step} >= 0 and ${t.step} <= ${t.total_steps}`),
     check("runs_total_steps", sql`${t.total_steps} > 0`),
@@ -448,6 +461,25 @@ export const run_metrics = pgTable(
     check("run_metrics_step", sql`${t.step} >= 0`),
     check("run_metrics_counts", sql`${t.tokens} >= 0 and ${t.dead_features} >= 0 and ${t.gpu_bytes} >= 0`),
     check("run_metrics_l0", sql`${t.l0} >= 0`),
+  ],
+);
+
+/** How a live run's SAE did in its model after a step, on held-out sequences; none is of a step that was taken back. */
+export const run_model_evaluations = pgTable(
+  "run_model_evaluations",
+  {
+    run_id: uuid()
+      .notNull()
+      .references(() => runs.id, { onDelete: "cascade" }),
+    step: integer().notNull(),
+    hook_name: text().notNull(),
+    n_sequences: integer().notNull(),
+    figures: jsonb().$type<Omit<ModelEvaluation, "feature_frequency" | "density_histogram">>().notNull(),
+    at: time().notNull().defaultNow(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.run_id, t.step, t.hook_name] }),
+    check("run_model_evaluations_counts", sql`${t.step} > 0 and ${t.n_sequences} > 0`),
   ],
 );
 
@@ -572,6 +604,8 @@ export const sae_evaluations = pgTable(
     tokenization_id: uuid().references(() => tokenizations.id, { onDelete: "set null" }),
     /** Held-out sequences to measure on, in a model. */
     n_sequences: integer(),
+    /** Of the model's weights on the GPU; of no meaning on stored activations. */
+    precision: text({ enum: modelPrecisions }).notNull().default("f32"),
     /** Most tokens to measure on. */
     tokens: bytes().notNull(),
     result: jsonb().$type<object>(),
@@ -585,6 +619,7 @@ export const sae_evaluations = pgTable(
     check("sae_evaluations_status", oneOf(t.status, evaluationStatuses)),
     check("sae_evaluations_progress", sql`${t.progress} >= 0 and ${t.progress} <= 1`),
     check("sae_evaluations_tokens", sql`${t.tokens} > 0`),
+    check("sae_evaluations_precision", oneOf(t.precision, modelPrecisions)),
     check("sae_evaluations_kind", oneOf(t.kind, evaluationKinds)),
     check(
       "sae_evaluations_model",

@@ -20,9 +20,11 @@ export const activationSetStatuses = ["importing", "ready", "failed"] as const;
 export const captureStatuses = ["queued", "running", "done", "failed", "canceled"] as const;
 /** How activations are stored. */
 export const captureDtypes = ["float16", "float32"] as const;
+/** How a language model's weights lie on the GPU. */
+export const modelPrecisions = ["f32", "f16", "int8"] as const;
 export const saeStatuses = ["importing", "ready", "failed"] as const;
 /** On stored activations, or spliced into the language model. */
 export const evaluationKinds = ["activations", "model"] as const;
 export const evaluationStatuses = ["queued", "running", "done", "failed"] as const;
 /** Types of events with a row of their own; metrics are the one type without. */
-export const storedEventTypes = ["status", "progress", "checkpoint", "sae", "warning"] as const;
+export const storedEventTypes = ["status", "progress", "checkpoint", "evaluation", "sae", "warning"] as const;

@@ -1,12 +1,14 @@
 import { type TokenReader, tokenKind } from "../data/tokens.ts";
 import type { Gpu } from "../device/gpu.ts";
+import { readbackSliceBytes } from "../device/readback.ts";
+import { planForward } from "../lm/allocation.ts";
 import { NonFiniteModelError } from "../lm/language-model.ts";
 import type { ModelSpec } from "../lm/model-spec.ts";
 import type { Precision } from "../lm/precision.ts";
 import { SplicedModel } from "../lm/splice.ts";
 import { SpliceError, type SpliceVariant, spliceVariants } from "../lm/splice-plan.ts";
 import type { WeightSource } from "../lm/weights.ts";
-import type { Sae } from "../sae/sae.ts";
+import type { Sae, SaeConfig } from "../sae/sae.ts";
 import { SaeOnGpu } from "../sae/sae-on-gpu.ts";
 import { frequencyHistogram, type SaeHistograms } from "./sae-histograms.ts";
 import { rowStatistics, SaeSplice } from "./sae-splice.ts";
@@ -82,6 +84,52 @@ export interface ModelEvaluation {
 /** Tokens of a pass by default. */
 const passTokens = 1_024;
 
+/** Sequences of a pass by default. */
+function sequencesOfAPass(length: number): number {
+  return Math.max(1, Math.floor(passTokens / length));
+}
+
+/**
+ * Bytes on the GPU that `evaluateInModel` takes by default with an SAE of these sizes, at most: of the model, of the SAE,
+ * and of a staging buffer while results are read.
+ * @throws UnknownHookError, and RangeError for sizes that the model cannot take
+ */
+export function inModelBytes({
+  spec,
+  precision = "f32",
+  hook,
+  hook_out = hook,
+  config,
+  length,
+  n_sequences,
+}: Pick<EvaluateInModelOptions, "spec" | "precision" | "hook" | "hook_out"> & {
+  config: SaeConfig;
+  /** Tokens of a sequence. */
+  length: number;
+  n_sequences: number;
+}): number {
+  const together = Math.min(n_sequences, sequencesOfAPass(length));
+  const apart = hook !== hook_out;
+  const model = planForward(spec, everyAdapter, {
+    hooks: apart ? [hook] : [],
+    n_sequences: together,
+    length,
+    logits: true,
+    precision,
+    splice: hook_out,
+  });
+  let bytes = readbackSliceBytes;
+  for (const buffer of model.buffers.values()) bytes += Math.ceil(buffer.bytes / 4) * 4;
+  const passRows = together * length;
+  const rows = SaeOnGpu.rows(config, passRows);
+  return (
+    bytes + SaeOnGpu.bytes(config, passRows) + SaeSplice.bytes({ rows, passRows, d_out: config.d_out, apart })
+  );
+}
+
+/** Binds any buffer: which of them are too large, the adapter says when the model is opened. */
+const everyAdapter = { limits: { max_storage_buffer_binding_size: Number.POSITIVE_INFINITY } };
+
 /**
  * Runs a model over sequences with and without an SAE at a hook point. All on the GPU: what comes back are sums of each
  * token and column. Each pass is run to the hook point once (twice where the mean is not given) and from there on to the
@@ -103,7 +151,7 @@ export async function evaluateInModel(options: EvaluateInModelOptions): Promise<
       `There are ${tokens.n_sequences} sequences, and not ${n_sequences} of them from ${first_sequence} on.`,
     );
   }
-  const together = options.sequences_together ?? Math.max(1, Math.floor(passTokens / length));
+  const together = options.sequences_together ?? sequencesOfAPass(length);
   if (!isCount(together, 1)) throw new RangeError(`A pass takes one sequence or more, not ${together}.`);
   const { tokens_together } = options;
   if (tokens_together !== undefined && !isCount(tokens_together, 1)) {

@@ -34,6 +34,37 @@ export interface SaeSpliceOptions {
   passRows: number;
 }
 
+interface SpliceSizes {
+  /** Of one run of the SAE, and of a pass, at most. */
+  rows: number;
+  passRows: number;
+  d_out: number;
+  /** The SAE reads other activations than it replaces. */
+  apart: boolean;
+}
+
+function plannedBuffers({
+  rows,
+  passRows,
+  d_out,
+  apart,
+}: SpliceSizes): [string, words: number, usage: number][] {
+  const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = bufferUsage;
+  const padded = 4 * Math.ceil(d_out / 4);
+  return [
+    ["list", passRows, STORAGE | COPY_DST],
+    ["range", rowRangeBytes / 4, UNIFORM | COPY_DST],
+    ["step", stepUniformBytes / 4, UNIFORM | COPY_DST],
+    ["uniforms", (kernels * uniformSlotBytes) / 4, UNIFORM | COPY_DST],
+    ...(apart ? [["targets", rows * d_out, STORAGE] as [string, number, number]] : []),
+    ["zero", d_out, STORAGE],
+    ["mean", d_out, STORAGE | COPY_DST],
+    ["errors", rows * padded, STORAGE],
+    ["statistics", rowStatistics * passRows, STORAGE | COPY_SRC],
+    ["sums", blocksOf(rows).blocks * padded, STORAGE | COPY_SRC],
+  ];
+}
+
 interface Planned {
   gather: Dispatch[];
   replace: Dispatch[];
@@ -70,29 +101,22 @@ export class SaeSplice {
         `An SAE from ${d_in} to ${d_out} columns cannot stand between hook points of ${from} and ${to}.`,
       );
     }
-    const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = bufferUsage;
-    const padded = 4 * Math.ceil(d_out / 4);
-    const { blocks } = blocksOf(sae.rows);
+    const sizes = { rows: sae.rows, d_out, passRows, apart: input.buffer !== output.buffer };
     const buffers: Record<string, GPUBuffer> = {};
-    const allocate = (name: string, words: number, usage: number) => {
-      buffers[name] = gpu.ledger.allocate(`splice/${name}`, 4 * words, usage);
-    };
     try {
-      allocate("list", passRows, STORAGE | COPY_DST);
-      allocate("range", rowRangeBytes / 4, UNIFORM | COPY_DST);
-      allocate("step", stepUniformBytes / 4, UNIFORM | COPY_DST);
-      allocate("uniforms", (kernels * uniformSlotBytes) / 4, UNIFORM | COPY_DST);
-      if (input.buffer !== output.buffer) allocate("targets", sae.rows * d_out, STORAGE);
-      allocate("zero", d_out, STORAGE);
-      allocate("mean", d_out, STORAGE | COPY_DST);
-      allocate("errors", sae.rows * padded, STORAGE);
-      allocate("statistics", rowStatistics * passRows, STORAGE | COPY_SRC);
-      allocate("sums", blocks * padded, STORAGE | COPY_SRC);
-      return new SaeSplice(options, buffers, await plan(options, buffers, padded));
+      for (const [name, words, usage] of plannedBuffers(sizes)) {
+        buffers[name] = gpu.ledger.allocate(`splice/${name}`, 4 * words, usage);
+      }
+      return new SaeSplice(options, buffers, await plan(options, buffers, 4 * Math.ceil(d_out / 4)));
     } catch (refused) {
       for (const buffer of Object.values(buffers)) gpu.ledger.free(buffer);
       throw refused;
     }
+  }
+
+  /** Bytes that the ledger holds of a splice opened so. */
+  static bytes(sizes: SpliceSizes): number {
+    return plannedBuffers(sizes).reduce((sum, [, words]) => sum + 4 * words, 0);
   }
 
   /** The rows of the pass, ascending, that all that follows is about. */

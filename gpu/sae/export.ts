@@ -6,7 +6,7 @@ import { transposed } from "./initialize.ts";
 import type { StepBuffers } from "./memory.ts";
 import type { Normalization } from "./normalization.ts";
 import { placedParameters } from "./parameters.ts";
-import type { Sae, SaeActivation, StateTensor } from "./sae.ts";
+import type { Sae, SaeActivation, SaeConfig, StateTensor } from "./sae.ts";
 import type { StepSizes } from "./sizes.ts";
 import { download } from "./state.ts";
 
@@ -33,7 +33,7 @@ export async function exportSae(
   normalization: Normalization,
   threshold: number,
 ): Promise<Sae> {
-  const { base, d_sae, points, width_in, width_out, transcoder, skip } = sizes;
+  const { base, transcoder, points } = sizes;
   const prefix = config.ema_decay === null ? "" : "ema_";
   const tensors: Record<string, StateTensor> = {};
   for (const placed of placedParameters(sizes, buffers, prefix)) {
@@ -42,38 +42,10 @@ export async function exportSae(
   const { shape, data } = tensors.W_enc!;
   const [rows, columns] = [shape[0]!, shape[1]!];
   tensors.W_enc = { shape: [columns, rows], data: transposed(data as Float32Array, rows, columns) };
-  const activation = exportedAs[base];
-  const { normalize_activations: normalized } = config;
-  if (activation === "jumprelu" && base !== "jumprelu") {
-    tensors.threshold = { shape: [d_sae], data: thresholds(tensors.W_dec!, threshold, sizes) };
+  if (exportedAs[base] === "jumprelu" && base !== "jumprelu") {
+    tensors.threshold = { shape: [sizes.d_sae], data: thresholds(tensors.W_dec!, threshold, sizes) };
   }
-  const trained: Sae = {
-    config: {
-      activation,
-      d_in: points * width_in,
-      d_out: points * width_out,
-      d_sae,
-      k: activation === "topk" ? config.k : null,
-      rescale_acts_by_decoder_norm: activation === "topk" && sizes.rescaled,
-      apply_b_dec_to_input: config.apply_b_dec_to_input,
-      normalize_activations:
-        normalized === "constant_norm_rescale" || normalized === "layer_norm" ? normalized : "none",
-      transcoder,
-      skip,
-      n_hook_points: points,
-      metadata: {
-        model_name: null,
-        hook_name: null,
-        hook_name_out: null,
-        dataset_name: null,
-        context_size: null,
-        prepend_bos: null,
-        training_architecture: config.architecture === base ? base : `${config.architecture}/${base}`,
-        extra: {},
-      },
-    },
-    tensors,
-  };
+  const trained: Sae = { config: exportedConfig(config, sizes), tensors };
   const folded = foldNormalization(trained, {
     input_scale: [...normalization.input_scale],
     input_mean: normalization.input_mean,
@@ -81,6 +53,37 @@ export async function exportSae(
     output_mean: transcoder ? normalization.target_mean : normalization.input_mean,
   });
   return points > 1 || config.decoder_norm === "unit" ? folded : foldDecoderNorm(folded);
+}
+
+/** What a training leaves, before anything is folded into its weights. */
+export function exportedConfig(config: TrainingConfig, sizes: StepSizes): SaeConfig {
+  const { base, d_sae, points, width_in, width_out, transcoder, skip } = sizes;
+  const activation = exportedAs[base];
+  const { normalize_activations: normalized } = config;
+  return {
+    activation,
+    d_in: points * width_in,
+    d_out: points * width_out,
+    d_sae,
+    k: activation === "topk" ? config.k : null,
+    rescale_acts_by_decoder_norm: activation === "topk" && sizes.rescaled,
+    apply_b_dec_to_input: config.apply_b_dec_to_input,
+    normalize_activations:
+      normalized === "constant_norm_rescale" || normalized === "layer_norm" ? normalized : "none",
+    transcoder,
+    skip,
+    n_hook_points: points,
+    metadata: {
+      model_name: null,
+      hook_name: null,
+      hook_name_out: null,
+      dataset_name: null,
+      context_size: null,
+      prepend_bos: null,
+      training_architecture: config.architecture === base ? base : `${config.architecture}/${base}`,
+      extra: {},
+    },
+  };
 }
 
 /** One threshold for all activations; where they were ranked by decoder norm, the same in the features' own units. */

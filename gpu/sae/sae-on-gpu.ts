@@ -86,6 +86,17 @@ export class SaeOnGpu {
     this.#dispatches = dispatches;
   }
 
+  /** Bytes that the ledger holds of an SAE opened so. */
+  static bytes(config: SaeConfig, mostRows: number): number {
+    const planned = plannedBuffers(config, sizesOf(config, mostRows));
+    return planned.reduce((sum, [, words]) => sum + 4 * words, 0);
+  }
+
+  /** Rows of one run of an SAE opened so. */
+  static rows(config: SaeConfig, mostRows: number): number {
+    return sizesOf(config, mostRows).rows;
+  }
+
   /**
    * @param mostRows rows that are of use at once.
    * @throws RangeError for an SAE with faults, and for crosscoders; the ledger's errors; nothing stays allocated then.

@@ -5,6 +5,8 @@ export interface TrainingLoopOptions {
   signal?: AbortSignal;
   /** Rows in order of their steps, each once. */
   onMetrics(rows: StepMetrics[]): void | Promise<void>;
+  /** After every step, and before its checkpoint; awaited before the next. */
+  afterStep?(): void | Promise<void>;
   /** Whole state at the end of a step; awaited before the next. */
   onCheckpoint(state: TrainerState): Promise<void>;
   /** 0: only the last state, and the one at a pause or stop. */
@@ -44,6 +46,7 @@ export async function runTraining(
       return wish === "pause" ? "paused" : "stopped";
     }
     await report(await trainer.advance());
+    await options.afterStep?.();
     if (checkpointEverySteps > 0 && trainer.step % checkpointEverySteps === 0) await checkpoint();
     if (performance.now() - yielded > yieldAfter) {
       await new Promise((resume) => setTimeout(resume, 0));

@@ -44,6 +44,7 @@ import { getInput, getRun, logInput, runLog } from "../runs/get.ts";
 import { listInput, listRuns } from "../runs/list.ts";
 import { liveInput, liveRun, pollInput, pollRun } from "../runs/live.ts";
 import { metricsInput, runMetrics } from "../runs/metrics.ts";
+import { modelEvaluationsInput, runModelEvaluations } from "../runs/model-evaluations.ts";
 import { predictInput, predictSource } from "../runs/predict.ts";
 import { deleteSae, deleteSaeInput } from "../saes/delete.ts";
 import {
@@ -103,6 +104,9 @@ const runsRouter = router({
       deleteRun(services.db, services.queue, services.env.home, input),
     ),
   metrics: procedure.input(metricsInput).query(({ ctx, input }) => runMetrics(ctx.services.db, input)),
+  modelEvaluations: procedure
+    .input(modelEvaluationsInput)
+    .query(({ ctx, input }) => runModelEvaluations(ctx.services.db, input)),
   events: procedure.input(logInput).query(({ ctx, input }) => runLog(ctx.services.db, input)),
   live: procedure.input(liveInput).subscription(async function* ({ ctx, input, signal }) {
     try {

@@ -1,6 +1,7 @@
 import type { SyntheticConfigInput } from "../../gpu/data/synthetic.ts";
 import { type TrainingConfigInput, trainingConfigOptions } from "../../gpu/sae/config.ts";
 import type { FacetClient } from "../client.ts";
+import { withinLine } from "../headless/model-figures.ts";
 import { parseValue } from "../headless/option-values.ts";
 import type { CreateRunInput } from "../runs/check.ts";
 import { endedStatuses } from "../runs/state-machine.ts";
@@ -106,7 +107,16 @@ export async function createOne(invocation: Invocation): Promise<void> {
 }
 
 const notOptions = [
-  ...["set", "synthetic", "model", "tokenization", "hooks"],
+  ...[
+    "set",
+    "synthetic",
+    "model",
+    "tokenization",
+    "hooks",
+    "model-precision",
+    "eval-every",
+    "eval-sequences",
+  ],
   ...["description", "watch", "url", "token", "json", "help"],
 ];
 
@@ -165,7 +175,15 @@ function liveOf(options: Invocation["options"]): LiveInput | null {
   if (model_id === undefined || tokenization_id === undefined || hooks.length === 0) {
     throw new UsageError("A live run needs --model, --tokenization and --hooks.");
   }
-  return { kind: "live", model_id, tokenization_id, hooks };
+  // Checked by the server.
+  const number = (name: string) => options.get(name)?.map(Number).at(-1);
+  const precision = options.get("model-precision")?.at(-1) as LiveInput["precision"];
+  return {
+    ...{ kind: "live", model_id, tokenization_id, hooks },
+    ...(precision === undefined ? {} : { precision }),
+    eval_every_steps: number("eval-every") ?? null,
+    ...(options.has("eval-sequences") ? { eval_sequences: number("eval-sequences")! } : {}),
+  };
 }
 
 async function widthsOfHooks(
@@ -250,6 +268,8 @@ function lineOf(message: LiveMessage, total: number): string | null {
     }
     case "checkpoint":
       return `checkpoint at step ${message.checkpoint.step}, ${bytes(message.checkpoint.bytes)}`;
+    case "evaluation":
+      return withinLine("", message.evaluation.step, message.evaluation);
     case "sae": {
       const { recovery, path } = message.sae;
       return recovery === null

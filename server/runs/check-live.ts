@@ -3,6 +3,7 @@ import type { Executor } from "../../db/executor.ts";
 import { models, tokenizations } from "../../db/schema.ts";
 import { requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
+import { requireSpliceable, SpliceError } from "../../gpu/lm/splice-plan.ts";
 import { type Architecture, isBase, isTranscoder } from "../../gpu/sae/architecture.ts";
 import { architectureDescriptions } from "../../gpu/sae/config.ts";
 import type { Fault } from "../errors.ts";
@@ -35,6 +36,9 @@ export async function inspectLive(
     })),
   ];
   const spec = model?.spec ?? null;
+  if (faults.length === 0 && spec !== null && tokenization !== undefined) {
+    faults.push(...evaluationFaults(source, spec, tokenization, architecture));
+  }
   const widths = spec === null ? hooks.map(() => null) : hooks.map((hook) => widthOf(spec, hook));
   if (spec !== null) faults.push(...unknownHooks(spec, hooks));
   faults.push(...repeatedHooks(hooks));
@@ -42,6 +46,35 @@ export async function inspectLive(
     faults.push(...wrongNumber(architecture, hooks.length), ...mismatches(architecture, hooks, widths));
   }
   return { faults, widths, hook_name: architecture === "crosscoder" ? hooks.join(", ") : (hooks[0] ?? "") };
+}
+
+/** What keeps the SAE from being measured in its model while it trains. */
+function evaluationFaults(
+  { hooks, eval_every_steps }: LiveSource,
+  spec: ModelSpec,
+  tokenization: typeof tokenizations.$inferSelect,
+  architecture: Architecture | null,
+): Fault[] {
+  if (eval_every_steps === null) return [];
+  const fault = (message: string): Fault[] => [{ path: "source.eval_every_steps", message }];
+  if (architecture === "crosscoder") {
+    return fault(
+      "A crosscoder reads several hook points at once, and only what reads one is measured in the model; leave the interval out.",
+    );
+  }
+  if (!tokenization.held_out_sequences) {
+    return fault(
+      `“${tokenization.name}” holds no sequences out of training, so there is nothing to measure on; leave the interval out, or tokenize with some held out.`,
+    );
+  }
+  const replaced = architecture !== null && isTranscoder(architecture) ? hooks[1] : hooks[0];
+  try {
+    if (replaced !== undefined) requireSpliceable(replaced, spec.shared_norm);
+  } catch (error) {
+    if (!(error instanceof SpliceError)) throw error;
+    return fault(error.message);
+  }
+  return [];
 }
 
 /** What keeps a model from being run, in sentences. */

@@ -7,6 +7,7 @@ import {
   syntheticConfigSchema,
   syntheticFaults,
 } from "../../gpu/data/synthetic.ts";
+import { type Precision, precisions } from "../../gpu/lm/precision.ts";
 import { type Architecture, isBase, isTranscoder } from "../../gpu/sae/architecture.ts";
 import { architectureDescriptions, type TrainingConfig } from "../../gpu/sae/config.ts";
 import type { Fault } from "../errors.ts";
@@ -16,7 +17,15 @@ import type { RunSource } from "./views.ts";
 export type RunSourceInput =
   | { kind: "synthetic"; synthetic: SyntheticConfigInput }
   | { kind: "activation_set"; activation_set_ids: string[] }
-  | { kind: "live"; model_id: string; tokenization_id: string; hooks: string[] };
+  | {
+      kind: "live";
+      model_id: string;
+      tokenization_id: string;
+      hooks: string[];
+      precision?: Precision;
+      eval_every_steps?: number | null;
+      eval_sequences?: number;
+    };
 
 /** As many hook points as a crosscoder may have. */
 const mostSets = 64;
@@ -42,6 +51,22 @@ export const sourceSchema = z.discriminatedUnion(
         .min(1)
         .max(mostSets)
         .meta({ label: "The hook points" }),
+      precision: z.enum(precisions).default("f32").meta({ label: "The precision" }),
+      eval_every_steps: z
+        .number()
+        .int()
+        .min(1)
+        .max(2 ** 31 - 1)
+        .nullable()
+        .default(null)
+        .meta({ label: "The interval of evaluations" }),
+      eval_sequences: z
+        .number()
+        .int()
+        .min(1)
+        .max(100_000)
+        .default(64)
+        .meta({ label: "The number of held-out sequences" }),
     }),
   ],
   "The source must be synthetic data, activation sets, or a language model.",

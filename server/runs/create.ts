@@ -46,6 +46,6 @@ export async function createRun(
   return { id };
 }
 
-function liveColumns({ model_id, tokenization_id, hooks }: Extract<RunSource, { kind: "live" }>) {
-  return { model_id, tokenization_id, hooks };
+function liveColumns({ kind: _, ...columns }: Extract<RunSource, { kind: "live" }>) {
+  return columns;
 }

@@ -7,6 +7,7 @@ import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import { type MemoryPlan, planMemory } from "../../gpu/sae/trainer.ts";
 import { openStoredRows } from "../activations/rows.ts";
 import { ServiceError } from "../errors.ts";
+import { withEvaluation } from "./evaluation-memory.ts";
 import { liveSource, openModelAndTokens } from "./open-live.ts";
 import { workerSilenceSeconds } from "./reaper.ts";
 import type { RunSource } from "./views.ts";
@@ -71,7 +72,8 @@ async function planFor(home: string, config: TrainingConfig, source: RunSource):
   if (source.kind === "live") {
     const opened = await openModelAndTokens(home, source);
     try {
-      return planMemory(config, liveSource(opened, source.hooks, config.seed));
+      const training = planMemory(config, liveSource(opened, source, config.seed));
+      return withEvaluation(training, config, source, opened);
     } finally {
       await opened.close();
     }

@@ -1,5 +1,6 @@
 import path from "node:path";
 import { LiveSource } from "../../gpu/data/live-source.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import { modelPath } from "../models/list.ts";
 import { type ModelFolder, openModelFolder } from "../models/model-folder.ts";
 import { tokenizationPath } from "../tokens/list.ts";
@@ -37,7 +38,7 @@ export async function openModelAndTokens(
 /** What a live run trains on; the held-out sequences are its evaluation's. */
 export function liveSource(
   { model, tokens }: OpenModelAndTokens,
-  hooks: readonly string[],
+  { hooks, precision }: { hooks: readonly string[]; precision: Precision },
   seed: number,
 ): LiveSource {
   return new LiveSource({
@@ -45,6 +46,7 @@ export function liveSource(
     weights: model.weights,
     tokens,
     hooks,
+    precision,
     seed,
     held_out_sequences: tokens.manifest.held_out_sequences,
   });

@@ -16,10 +16,10 @@ import type { RunRow } from "./write.ts";
 
 export function runSourceOf(row: RunRow, sets: readonly { id: string }[]): RunSource {
   if (row.synthetic !== null) return { kind: "synthetic", synthetic: row.synthetic };
-  const { model_id, tokenization_id, hooks } = row;
+  const { model_id, tokenization_id, hooks, precision, eval_every_steps, eval_sequences } = row;
   // The database's check runs_live has all three or none of them.
   return model_id !== null && tokenization_id !== null && hooks !== null
-    ? { kind: "live", model_id, tokenization_id, hooks }
+    ? { kind: "live", model_id, tokenization_id, hooks, precision, eval_every_steps, eval_sequences }
     : { kind: "activation_set", activation_set_ids: sets.map(({ id }) => id) };
 }
 

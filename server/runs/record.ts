@@ -1,8 +1,16 @@
-import { and, desc, eq, inArray, ne, sql } from "drizzle-orm";
+import { and, desc, eq, gt, inArray, ne, sql } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
-import { checkpoints, run_metrics, runs, sae_evaluations, saes } from "../../db/schema.ts";
+import {
+  checkpoints,
+  run_metrics,
+  run_model_evaluations,
+  runs,
+  sae_evaluations,
+  saes,
+} from "../../db/schema.ts";
 import type { EvaluationSubject } from "../../db/stored.ts";
 import { uuidv7 } from "../../db/uuid.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import type { SaeHistograms } from "../../gpu/metrics/sae-histograms.ts";
 import type { Architecture } from "../../gpu/sae/architecture.ts";
 import type { TrainingConfig } from "../../gpu/sae/config.ts";
@@ -14,7 +22,14 @@ import { checkpointView, runSourceOf, saeView, wholeConfig } from "./read.ts";
 import { readLive } from "./source-live.ts";
 import { readSourceSets, type SourceSet } from "./source-sets.ts";
 import { type Actor, assertLegal, heldStatuses, waitingStatuses } from "./state-machine.ts";
-import type { CheckpointView, DesiredState, RunSource, RunStatus, SaeView } from "./views.ts";
+import type {
+  CheckpointView,
+  DesiredState,
+  ModelEvaluationAtStep,
+  RunSource,
+  RunStatus,
+  SaeView,
+} from "./views.ts";
 import { statusColumns, writeRun } from "./write.ts";
 
 // What a worker writes. Every write names the attempt it was claimed under and happens only while that attempt
@@ -101,11 +116,19 @@ export async function desiredState(db: Executor, lease: Lease): Promise<DesiredS
   return row.desired;
 }
 
-/** Tells where training goes on after a checkpoint was loaded, so that progress is true from the first moment. */
+/**
+ * Tells where training goes on after a checkpoint was loaded, so that progress is true from the first moment.
+ * Evaluations of later steps are of an SAE that is no more; those steps come again, if at all.
+ */
 export async function recordResume(db: Executor, lease: Lease, step: number): Promise<void> {
-  await writeHeld(db, lease, {
-    set: { step },
-    events: step > 0 ? [{ type: "progress", message: `Goes on from the checkpoint at step ${step}.` }] : [],
+  await db.transaction(async (tx) => {
+    await writeHeld(tx, lease, {
+      set: { step },
+      events: step > 0 ? [{ type: "progress", message: `Goes on from the checkpoint at step ${step}.` }] : [],
+    });
+    await tx
+      .delete(run_model_evaluations)
+      .where(and(eq(run_model_evaluations.run_id, lease.runId), gt(run_model_evaluations.step, step)));
   });
 }
 
@@ -180,6 +203,33 @@ const overwriteMetrics = Object.fromEntries(
   metricColumns.map((column) => [column, sql`excluded.${sql.identifier(column)}`]),
 );
 
+/** How the SAE did in its model after a step; a step already recorded is overwritten. */
+export async function recordModelEvaluation(
+  db: Executor,
+  lease: Lease,
+  evaluation: ModelEvaluationAtStep,
+): Promise<void> {
+  await db.transaction(async (tx) => {
+    const { hook_name } = await lockHeld(tx, lease);
+    await insertAtStep(tx, lease.runId, hook_name, evaluation);
+    await writeHeld(tx, lease, { set: {}, events: [{ type: "evaluation", evaluation }] });
+  });
+}
+
+async function insertAtStep(
+  tx: Executor,
+  run_id: string,
+  hook_name: string,
+  { step, n_sequences, ...figures }: ModelEvaluationAtStep,
+): Promise<void> {
+  const values = { n_sequences, figures, at: new Date() };
+  const { run_id: run, step: at, hook_name: hook } = run_model_evaluations;
+  await tx
+    .insert(run_model_evaluations)
+    .values({ run_id, step, hook_name, ...values })
+    .onConflictDoUpdate({ target: [run, at, hook], set: values });
+}
+
 /** A line in the run's log for the user: what is going on, or what he should know. */
 export async function recordEvent(
   db: Executor,
@@ -219,8 +269,8 @@ export type RecordedSae = Omit<SaeView, "id" | "created_at"> & {
   architecture: Architecture;
   config: SaeConfig;
   histograms: SaeHistograms;
-  /** Of a live run: what it does in its model, on held-out sequences. */
-  in_model: { subject: EvaluationSubject; result: ModelMeasures } | null;
+  /** Of a live run: what it does in its model after its last step, on held-out sequences. */
+  in_model: { step: number; subject: EvaluationSubject; precision: Precision; result: ModelMeasures } | null;
 };
 
 /** Call after the SAE's folder stands on disk and before the run is moved to completed or stopped. */
@@ -253,7 +303,11 @@ export async function recordSae(
       .onConflictDoUpdate({ target: [saes.run_id, saes.hook_name], set: values })
       .returning();
     const view = saeView(row!);
-    if (in_model !== null) await insertModelEvaluation(tx, row!.id, in_model);
+    if (in_model !== null) {
+      await insertModelEvaluation(tx, row!.id, in_model);
+      const { frequency: _, ...figures } = in_model.result;
+      await insertAtStep(tx, lease.runId, row!.hook_name!, { step: in_model.step, ...figures });
+    }
     await writeHeld(tx, lease, { set: {}, events: [{ type: "sae", sae: view }] });
     return view;
   });
@@ -263,7 +317,7 @@ export async function recordSae(
 async function insertModelEvaluation(
   tx: Executor,
   saeId: string,
-  { subject, result }: NonNullable<RecordedSae["in_model"]>,
+  { subject, precision, result }: NonNullable<RecordedSae["in_model"]>,
 ): Promise<void> {
   await tx
     .delete(sae_evaluations)
@@ -280,6 +334,7 @@ async function insertModelEvaluation(
     model_id: subject.model.id,
     tokenization_id: subject.tokenization.id,
     n_sequences: result.n_sequences,
+    precision,
     tokens: result.n_tokens,
     result,
     started_at: now,
@@ -345,11 +400,12 @@ async function writeHeld(
 }
 
 /** Takes the run's row lock first, so that all writers of a run lock in the same order. */
-async function lockHeld(tx: Executor, lease: Lease): Promise<void> {
+async function lockHeld(tx: Executor, lease: Lease): Promise<{ hook_name: string }> {
   const [row] = await tx
-    .select({ id: runs.id })
+    .select({ hook_name: runs.hook_name })
     .from(runs)
     .where(and(eq(runs.id, lease.runId), held(lease)))
     .for("update");
   if (row === undefined) throw new LostLeaseError(lease.runId, lease.attempt);
+  return row;
 }

@@ -18,7 +18,9 @@ import type { LiveSourceView, RunSource } from "./views.ts";
 export const liveOfRun: SQL<LiveSourceView | null> = sql<LiveSourceView | null>`(
   select json_build_object('model', json_build_object('id', m.id, 'name', m.name),
     'tokenization', json_build_object('id', t.id, 'name', t.name),
-    'dataset', json_build_object('id', d.id, 'name', d.name), 'hooks', to_json(${runs}.hooks))
+    'dataset', json_build_object('id', d.id, 'name', d.name), 'hooks', to_json(${runs}.hooks),
+    'precision', ${runs}.precision, 'eval_every_steps', ${runs}.eval_every_steps,
+    'eval_sequences', ${runs}.eval_sequences)
   from ${models} m, ${tokenizations} t join ${datasets} d on d.id = t.dataset_id
   where m.id = ${runs}.model_id and t.id = ${runs}.tokenization_id
 )`;

@@ -1,9 +1,11 @@
 import type { checkpointReasons, desiredStates } from "../../db/vocabulary.ts";
 import { runStatuses } from "../../db/vocabulary.ts";
 import type { SyntheticConfig } from "../../gpu/data/synthetic.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import type { Recovery } from "../../gpu/metrics/recovery.ts";
 import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { Evaluation, StepMetrics } from "../../gpu/sae/trainer.ts";
+import type { ModelMeasures } from "../saes/measures.ts";
 
 export type { Recovery };
 export { runStatuses };
@@ -33,6 +35,12 @@ export type RunSource =
        * crosscoder.
        */
       hooks: string[];
+      /** Of the model's weights on the GPU. */
+      precision: Precision;
+      /** Steps between evaluations in the model; null: only after the last. */
+      eval_every_steps: number | null;
+      /** Most held-out sequences of each evaluation. */
+      eval_sequences: number;
     };
 
 /** One of the sets that a run trains on. */
@@ -49,6 +57,14 @@ export interface LiveSourceView {
   tokenization: { id: string; name: string };
   dataset: { id: string; name: string };
   hooks: string[];
+  precision: Precision;
+  eval_every_steps: number | null;
+  eval_sequences: number;
+}
+
+/** How a live run's SAE did in its model after a step, on held-out sequences. */
+export interface ModelEvaluationAtStep extends Omit<ModelMeasures, "frequency"> {
+  step: number;
 }
 
 /** The row of a list. Dates are ISO strings, as they travel. */
@@ -140,6 +156,7 @@ export type RunEvent = { seq: number; at: string } & (
   | { type: "progress"; message: string }
   | { type: "metrics"; rows: StepMetrics[] }
   | { type: "checkpoint"; checkpoint: CheckpointView }
+  | { type: "evaluation"; evaluation: ModelEvaluationAtStep }
   | { type: "sae"; sae: SaeView }
   | { type: "warning"; message: string }
 );

@@ -6,6 +6,7 @@ import type { EvaluatedSet, EvaluationSubject } from "../../db/stored.ts";
 import { uuidv7 } from "../../db/uuid.ts";
 import { requireHookPoint } from "../../gpu/lm/hook-points.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
+import { precisions } from "../../gpu/lm/precision.ts";
 import { requireSpliceable, SpliceError } from "../../gpu/lm/splice-plan.ts";
 import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import { ConflictError, type Fault, InvalidInputError, NotFoundError } from "../errors.ts";
@@ -62,6 +63,8 @@ export const evaluateInModelInput = z.object({
   hook_name: z.string().trim().min(1).max(200).optional(),
   /** At most as many as are held out. */
   n_sequences: z.number().int().min(1).max(100_000).default(64),
+  /** Of the model's weights on the GPU. */
+  precision: z.enum(precisions).default("f32"),
 });
 
 /**
@@ -71,7 +74,7 @@ export const evaluateInModelInput = z.object({
 export async function evaluateSaeInModel(
   db: Executor,
   queue: RunQueue,
-  { id, model_id, tokenization_id, n_sequences, ...given }: z.output<typeof evaluateInModelInput>,
+  { id, model_id, tokenization_id, n_sequences, precision, ...given }: z.output<typeof evaluateInModelInput>,
 ): Promise<{ id: string }> {
   const sae = await readySae(db, id);
   if (sae.config === null) throw notRecorded(sae.name);
@@ -107,6 +110,7 @@ export async function evaluateSaeInModel(
       model_id,
       tokenization_id,
       n_sequences: sequences,
+      precision,
       tokens: sequences * tokenization.context_size,
     });
     await queue.enqueueEvaluation(tx, evaluation);

@@ -1,6 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
 import { sae_evaluations, saes } from "../../db/schema.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import type { ModelMeasures, SaeMeasures } from "./measures.ts";
 
 // What a worker writes of an evaluation. Every write happens only while that worker holds it; false says that it does
@@ -18,7 +19,14 @@ export interface ClaimedEvaluation {
 /** What it is to be measured on. */
 export type EvaluationGround =
   | { kind: "activations"; setIds: string[]; tokens: number }
-  | { kind: "model"; modelId: string; tokenizationId: string; hookName: string; sequences: number };
+  | {
+      kind: "model";
+      modelId: string;
+      tokenizationId: string;
+      hookName: string;
+      precision: Precision;
+      sequences: number;
+    };
 
 /** Takes a waiting evaluation; null when it is not waiting any more. */
 export async function claimEvaluation(
@@ -47,7 +55,7 @@ export async function claimEvaluation(
 }
 
 function groundOf(row: typeof sae_evaluations.$inferSelect): EvaluationGround {
-  const { subject, n_sequences, sets, tokens } = row;
+  const { subject, n_sequences, precision, sets, tokens } = row;
   // The database's check sae_evaluations_model has both or neither of them.
   return subject === null || n_sequences === null
     ? { kind: "activations", setIds: sets.map((set) => set.id), tokens }
@@ -56,6 +64,7 @@ function groundOf(row: typeof sae_evaluations.$inferSelect): EvaluationGround {
         modelId: subject.model.id,
         tokenizationId: subject.tokenization.id,
         hookName: subject.hook_name,
+        precision,
         sequences: n_sequences,
       };
 }

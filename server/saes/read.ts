@@ -95,6 +95,7 @@ export async function readEvaluations(db: Executor, saeId: string): Promise<SaeE
     sets: row.sets,
     subject: row.subject,
     n_sequences: row.n_sequences,
+    precision: row.kind === "model" ? row.precision : null,
     tokens: row.tokens,
     // Only the worker writes it, of the evaluation's kind.
     result: row.kind === "activations" ? (row.result as SaeMeasures | null) : null,

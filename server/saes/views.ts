@@ -1,5 +1,6 @@
 import type { EvaluatedSet, EvaluationSubject } from "../../db/stored.ts";
 import type { evaluationKinds, evaluationStatuses, saeStatuses } from "../../db/vocabulary.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import type { SaeHistograms } from "../../gpu/metrics/sae-histograms.ts";
 import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import type { Evaluation } from "../../gpu/sae/trainer.ts";
@@ -55,6 +56,8 @@ export interface SaeEvaluationView {
   subject: EvaluationSubject | null;
   /** Held-out sequences; null on stored activations. */
   n_sequences: number | null;
+  /** Of the model's weights; null on stored activations. */
+  precision: Precision | null;
   /** Most tokens it was to measure on. */
   tokens: number;
   /** Of an evaluation on stored activations. */

@@ -1,20 +1,21 @@
 import path from "node:path";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import { evaluateInModel } from "../../gpu/metrics/evaluate-in-model.ts";
 import type { Sae } from "../../gpu/sae/sae.ts";
 import { readSaeFolder } from "../formats/sae-folder.ts";
-import { openModelAndTokens } from "../runs/open-live.ts";
+import { type OpenModelAndTokens, openModelAndTokens } from "../runs/open-live.ts";
 import { type ModelMeasures, modelMeasuresOf } from "../saes/measures.ts";
 import type { FromTrainer, ModelEvaluationTask } from "./messages.ts";
 
 /** Where and on what an SAE is spliced into a model. */
 export interface ModelSubject {
-  /** FACET_HOME. */
-  home: string;
-  modelId: string;
-  tokenizationId: string;
   hookName: string;
+  /** Where a transcoder writes; null for what reconstructs its own input. */
+  hookNameOut: string | null;
+  /** Of the model's weights. */
+  precision: Precision;
   /** Most held-out sequences to measure on. */
   sequences: number;
 }
@@ -24,16 +25,20 @@ export async function evaluateTaskInModel(
   task: ModelEvaluationTask,
   say: (message: FromTrainer) => Promise<void>,
 ): Promise<void> {
-  const { sae } = await readSaeFolder(path.join(task.home, task.path));
-  const gpu = await openGpu(task.adapter === null ? {} : { adapter: task.adapter });
+  const { home, modelId, tokenizationId, adapter } = task;
+  const { sae } = await readSaeFolder(path.join(home, task.path));
+  const { transcoder, metadata } = sae.config;
+  const gpu = await openGpu(adapter === null ? {} : { adapter });
   try {
-    const result = await measureInModel(
-      gpu,
-      sae,
-      task,
-      (progress) => void say({ type: "evaluating", progress }),
-    );
-    await say({ type: "evaluated_in_model", result });
+    const opened = await openModelAndTokens(home, { model_id: modelId, tokenization_id: tokenizationId });
+    try {
+      const subject = { ...task, hookNameOut: transcoder ? (metadata.hook_name_out ?? null) : null };
+      const onProgress = (progress: number) => void say({ type: "evaluating", progress });
+      const result = await measureInModel(gpu, sae, opened, subject, onProgress);
+      await say({ type: "evaluated_in_model", result });
+    } finally {
+      await opened.close();
+    }
   } finally {
     gpu.close();
   }
@@ -43,33 +48,26 @@ export async function evaluateTaskInModel(
 export async function measureInModel(
   gpu: Gpu,
   sae: Sae,
-  { home, modelId, tokenizationId, hookName, sequences }: ModelSubject,
-  onProgress: (progress: number) => void,
+  { model, tokens }: OpenModelAndTokens,
+  { hookName, hookNameOut, precision, sequences }: ModelSubject,
+  onProgress: (progress: number) => void = () => undefined,
 ): Promise<ModelMeasures> {
-  const { model, tokens, close } = await openModelAndTokens(home, {
-    model_id: modelId,
-    tokenization_id: tokenizationId,
+  const { held_out_sequences } = tokens.manifest;
+  const n_sequences = Math.min(sequences, held_out_sequences);
+  const result = await evaluateInModel({
+    gpu,
+    spec: model.spec,
+    weights: model.weights,
+    precision,
+    tokens,
+    hook: hookName,
+    ...(hookNameOut === null ? {} : { hook_out: hookNameOut }),
+    sae,
+    first_sequence: tokens.n_sequences - held_out_sequences,
+    n_sequences,
+    onProgress: ({ stage, sequences: done }) => onProgress(partDone(stage, done / n_sequences)),
   });
-  try {
-    const { held_out_sequences } = tokens.manifest;
-    const n_sequences = Math.min(sequences, held_out_sequences);
-    const { transcoder, metadata } = sae.config;
-    const result = await evaluateInModel({
-      gpu,
-      spec: model.spec,
-      weights: model.weights,
-      tokens,
-      hook: hookName,
-      ...(transcoder && metadata.hook_name_out !== null ? { hook_out: metadata.hook_name_out } : {}),
-      sae,
-      first_sequence: tokens.n_sequences - held_out_sequences,
-      n_sequences,
-      onProgress: ({ stage, sequences: done }) => onProgress(partDone(stage, done / n_sequences)),
-    });
-    return modelMeasuresOf(result, n_sequences);
-  } finally {
-    await close();
-  }
+  return modelMeasuresOf(result, n_sequences);
 }
 
 /** The passes for the mean are about a fifth of the work. */

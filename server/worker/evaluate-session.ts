@@ -55,8 +55,8 @@ function taskOf({ path, on }: ClaimedEvaluation, { home, adapter }: EvaluationSe
   if (on.kind === "activations") {
     return { type: "evaluate", home, path, setIds: on.setIds, tokens: on.tokens };
   }
-  const { modelId, tokenizationId, hookName, sequences } = on;
-  return { type: "evaluate_in_model", adapter, home, path, modelId, tokenizationId, hookName, sequences };
+  const { kind: _, ...ground } = on;
+  return { type: "evaluate_in_model", adapter, home, path, ...ground };
 }
 
 /** Writes progress until the process has ended; kills it when the evaluation is not this worker's any more. */

@@ -1,13 +1,10 @@
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { requireSpliceable, SpliceError } from "../../gpu/lm/splice-plan.ts";
-import { openModelAndTokens } from "../runs/open-live.ts";
+import { type OpenModelAndTokens, openModelAndTokens } from "../runs/open-live.ts";
 import type { RecordedSae } from "../runs/record.ts";
 import { measureInModel } from "./evaluate-in-model.ts";
 import type { FinishedSae } from "./finish-run.ts";
 import type { FromTrainer, TrainingTask } from "./messages.ts";
-
-/** Held-out sequences that a finished live run's SAE is measured on: enough to compare, few enough to take seconds. */
-const evaluationSequences = 64;
 
 /** Says what a run left, after measuring a live run's SAE in its model. */
 export async function sayFinished(
@@ -25,23 +22,22 @@ async function inModel(
   gpu: Gpu,
   task: TrainingTask,
   say: (message: FromTrainer) => Promise<void>,
-  { sae }: FinishedSae,
+  { sae, step }: FinishedSae,
 ): Promise<RecordedSae["in_model"]> {
-  const { source, subject, home } = task;
+  const { source, subject, home, hookNameOut } = task;
   if (source.kind !== "live" || subject === null || sae.config.n_hook_points > 1) return null;
-  const hookName = source.hooks[0]!;
+  const { hooks, precision, eval_sequences: sequences } = source;
+  const hookName = hooks[0]!;
   try {
-    if (!(await canBeMeasured(task, source))) return null;
-    await say({ type: "progress", message: "Evaluating the SAE in its model." });
-    const where = {
-      home,
-      modelId: source.model_id,
-      tokenizationId: source.tokenization_id,
-      hookName,
-      sequences: evaluationSequences,
-    };
-    const result = await measureInModel(gpu, sae, where, () => undefined);
-    return { subject: { ...subject, hook_name: hookName }, result };
+    const opened = await openModelAndTokens(home, source);
+    try {
+      if (!canBeMeasured(hookNameOut ?? hookName, opened)) return null;
+      await say({ type: "progress", message: "Evaluating the SAE in its model." });
+      const result = await measureInModel(gpu, sae, opened, { hookName, hookNameOut, precision, sequences });
+      return { step, subject: { ...subject, hook_name: hookName }, precision, result };
+    } finally {
+      await opened.close();
+    }
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     await say({
@@ -53,19 +49,13 @@ async function inModel(
 }
 
 /** There is held-out text, and the pass goes through the hook point that the SAE writes to. */
-async function canBeMeasured(
-  { home, hookNameOut }: TrainingTask,
-  source: Extract<TrainingTask["source"], { kind: "live" }>,
-): Promise<boolean> {
-  const { model, tokens, close } = await openModelAndTokens(home, source);
+function canBeMeasured(hook_out: string, { model, tokens }: OpenModelAndTokens): boolean {
+  if (tokens.manifest.held_out_sequences === 0) return false;
   try {
-    if (tokens.manifest.held_out_sequences === 0) return false;
-    requireSpliceable(hookNameOut ?? source.hooks[0]!, model.spec.shared_norm);
+    requireSpliceable(hook_out, model.spec.shared_norm);
     return true;
   } catch (error) {
     if (error instanceof SpliceError) return false;
     throw error;
-  } finally {
-    await close();
   }
 }

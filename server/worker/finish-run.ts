@@ -19,6 +19,8 @@ function evaluationTokens(trainer: Trainer, source: RunActivations): number {
 /** What a run leaves: the SAE, and what is recorded of its folder, which stands on disk. */
 export interface FinishedSae {
   sae: Sae;
+  /** After which it stands. */
+  step: number;
   recorded: Omit<RecordedSae, "in_model">;
 }
 
@@ -51,6 +53,7 @@ export async function finishRun(
   });
   return {
     sae,
+    step: trainer.step,
     recorded: {
       hook_name: task.hookName,
       architecture: task.config.architecture,

@@ -1,12 +1,13 @@
 import type { EvaluationSubject } from "../../db/stored.ts";
 import type { Capabilities } from "../../gpu/device/gpu.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { MemoryPlan, StepMetrics } from "../../gpu/sae/trainer.ts";
 import type { CaptureProgress } from "../captures/capture.ts";
 import type { CapturedSet } from "../captures/record.ts";
 import type { CaptureDtype, CaptureOptions } from "../captures/views.ts";
 import type { RecordedSae } from "../runs/record.ts";
-import type { CheckpointView, RunSource } from "../runs/views.ts";
+import type { CheckpointView, ModelEvaluationAtStep, RunSource } from "../runs/views.ts";
 import type { ModelMeasures, SaeMeasures } from "../saes/measures.ts";
 
 // Everything that the worker's processes say to each other. They are forked with structured clone, so numbers keep
@@ -40,6 +41,8 @@ export interface ModelEvaluationTask {
   modelId: string;
   tokenizationId: string;
   hookName: string;
+  /** Of the model's weights. */
+  precision: Precision;
   /** Held-out sequences to measure on. */
   sequences: number;
 }
@@ -101,6 +104,8 @@ export type FromTrainer =
   | { type: "training"; step: number; memory: MemoryPlan }
   | { type: "metrics"; rows: StepMetrics[] }
   | { type: "warning" | "progress"; message: string }
+  /** Said before the checkpoint of its step. */
+  | { type: "evaluation"; evaluation: ModelEvaluationAtStep }
   /** The folder stands on disk. */
   | { type: "checkpoint"; checkpoint: Omit<CheckpointView, "id" | "created_at"> & { path: string } }
   /** The SAE's folder stands on disk. */

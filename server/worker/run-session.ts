@@ -12,6 +12,7 @@ import {
   recordEvent,
   recordMemory,
   recordMetrics,
+  recordModelEvaluation,
   recordResume,
   recordSae,
   transition,
@@ -109,6 +110,9 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
       case "progress":
       case "warning":
         outbox.add(() => recordEvent(db, lease, { type: message.type, message: message.message }));
+        break;
+      case "evaluation":
+        outbox.add(() => recordModelEvaluation(db, lease, message.evaluation));
         break;
       case "checkpoint":
         outbox.add(() => recordCheckpoint(db, lease, message.checkpoint));

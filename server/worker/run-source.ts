@@ -5,7 +5,7 @@ import { SyntheticSource } from "../../gpu/data/synthetic.ts";
 import { openStoredRows } from "../activations/rows.ts";
 import { modelPath } from "../models/list.ts";
 import { readModelManifest } from "../models/manifest.ts";
-import { liveSource, openModelAndTokens } from "../runs/open-live.ts";
+import { liveSource, type OpenModelAndTokens, openModelAndTokens } from "../runs/open-live.ts";
 import type { RunSource } from "../runs/views.ts";
 import type { TrainingTask } from "./messages.ts";
 
@@ -14,6 +14,8 @@ export interface RunActivations {
   activations: ActivationSource;
   /** The generator, where the truth behind the activations is known. */
   synthetic: SyntheticSource | null;
+  /** Model and tokens, where they come from a model as it runs. */
+  live: OpenModelAndTokens | null;
   /** What the SAE's metadata says about the data; plain JSON that is equal for equal data. */
   provenance: unknown;
   close(): Promise<void>;
@@ -26,6 +28,7 @@ export async function openRunSource({ home, source, config }: TrainingTask): Pro
     return {
       activations: synthetic,
       synthetic,
+      live: null,
       provenance: { kind: "synthetic", synthetic: source.synthetic },
       close: () => Promise.resolve(),
     };
@@ -35,6 +38,7 @@ export async function openRunSource({ home, source, config }: TrainingTask): Pro
   return {
     activations: new StoredSource(stored.rows, { seed: config.seed, held_out: stored.held_out }),
     synthetic: null,
+    live: null,
     provenance: {
       kind: "activation_sets",
       sets: stored.manifests.map(({ sha256, n_tokens, d_in }) => ({ sha256, n_tokens, d_in })),
@@ -52,13 +56,15 @@ async function openLive(
   try {
     const manifest = await readModelManifest(path.join(home, modelPath(source.model_id)));
     return {
-      activations: liveSource(opened, source.hooks, seed),
+      activations: liveSource(opened, source, seed),
       synthetic: null,
+      live: opened,
       provenance: {
         kind: "live",
         model: { sha256: manifest?.sha256 ?? null, model_type: opened.model.spec.model_type },
         tokens: opened.tokens.manifest.hash,
         hooks: source.hooks,
+        precision: source.precision,
       },
       close: opened.close,
     };

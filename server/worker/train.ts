@@ -1,13 +1,15 @@
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
-import { createTrainer, type StepMetrics, type Trainer } from "../../gpu/sae/trainer.ts";
+import { createTrainer, type MemoryPlan, type StepMetrics, type Trainer } from "../../gpu/sae/trainer.ts";
 import { runTraining } from "../../gpu/sae/training-loop.ts";
+import { withEvaluation } from "../runs/evaluation-memory.ts";
 import { newestState, saveState } from "./checkpoints.ts";
+import { evaluationsAtSteps } from "./evaluate-at-steps.ts";
 import { DeviceLostError } from "./failure.ts";
 import { sayFinished } from "./finish-live.ts";
 import { type FinishedSae, finishRun } from "./finish-run.ts";
 import type { FromTrainer, TrainerControl, TrainingTask } from "./messages.ts";
-import { openRunSource } from "./run-source.ts";
+import { openRunSource, type RunActivations } from "./run-source.ts";
 
 /** How training tells the worker what happens and learns what is wanted. */
 export interface TrainingLink {
@@ -63,8 +65,8 @@ async function trainToEnd(
       ...(resume === null ? {} : { resume }),
     });
     try {
-      await link.say({ type: "training", step: trainer.step, memory: trainer.memory });
-      const outcome = await trainSteps(gpu, task, link, trainer);
+      await link.say({ type: "training", step: trainer.step, memory: memoryOf(trainer, task, source) });
+      const outcome = await trainSteps(gpu, task, link, trainer, source);
       const finished = outcome === "paused" ? null : await finishRun(gpu, task, link.say, trainer, source);
       return { outcome, finished };
     } finally {
@@ -75,11 +77,20 @@ async function trainToEnd(
   }
 }
 
+function memoryOf(
+  { memory, config }: Trainer,
+  { source }: TrainingTask,
+  { live }: RunActivations,
+): MemoryPlan {
+  return source.kind === "live" && live !== null ? withEvaluation(memory, config, source, live) : memory;
+}
+
 async function trainSteps(
   gpu: Gpu,
   task: TrainingTask,
   { say, wanted }: TrainingLink,
   trainer: Trainer,
+  source: RunActivations,
 ): Promise<TrainingOutcome> {
   let rows: StepMetrics[] = [];
   let saidAt = 0;
@@ -102,6 +113,7 @@ async function trainSteps(
       rows.push(...arrived);
       if (performance.now() - saidAt >= metricsIntervalMs) await sayRows();
     },
+    afterStep: evaluationsAtSteps(gpu, task, say, trainer, source.live),
     onCheckpoint: async (state) => {
       // The rows up to its step first: a run that goes on from here never makes them again.
       await sayRows();

@@ -31,11 +31,16 @@ afterAll(async () => {
 const api = () => createFacetClient({ url: server.url }).api;
 const hook = "blocks.1.hook_resid_post";
 
-function liveRun(name: string, overrides: { hooks?: string[]; config?: object } = {}): CreateRunInput {
-  const { hooks = [hook], config = {} } = overrides;
+type LiveInput = Extract<CreateRunInput["source"], { kind: "live" }>;
+
+function liveRun(
+  name: string,
+  overrides: { hooks?: string[]; source?: Partial<LiveInput>; config?: object } = {},
+): CreateRunInput {
+  const { hooks = [hook], source = {}, config = {} } = overrides;
   return {
     name,
-    source: { kind: "live", model_id, tokenization_id, hooks },
+    source: { kind: "live", model_id, tokenization_id, hooks, ...source },
     config: {
       d_in: tiny.d_model,
       d_sae: 32,
@@ -76,6 +81,18 @@ describe("checking a live run", () => {
     expect(await faults(liveRun("twice", { hooks: [hook, hook], config: crosscoder }))).toMatchObject([
       { path: "source.hooks.1", message: `${hook} is chosen twice; choose another hook point here.` },
     ]);
+    expect(
+      await faults(
+        liveRun("measured", {
+          hooks: [hook, "hook_embed"],
+          config: crosscoder,
+          source: { eval_every_steps: 5 },
+        }),
+      ),
+    ).toMatchObject([{ path: "source.eval_every_steps", message: expect.stringMatching(/^A crosscoder/) }]);
+    expect(
+      await faults(liveRun("seldom", { source: { eval_every_steps: 0, eval_sequences: 1.5 } })),
+    ).toMatchObject([{ path: "source.eval_every_steps" }, { path: "source.eval_sequences" }]);
     const none = "019ab000-0000-7000-8000-000000000000";
     const gone = {
       ...liveRun("gone"),
@@ -156,9 +173,10 @@ describe("a live run", () => {
 
   it("is resumed after its worker was killed, and comes to the very same SAE", async () => {
     const config = { training_tokens: 32 * 120, seed: 5 };
-    const whole = await api().runs.create.mutate(liveRun("Undisturbed", { config }));
+    const source = { eval_every_steps: 10, eval_sequences: 3 };
+    const whole = await api().runs.create.mutate(liveRun("Undisturbed", { config, source }));
     const expected = await untilEnded(test, whole.id, worker);
-    const { id } = await api().runs.create.mutate(liveRun("Killed", { config }));
+    const { id } = await api().runs.create.mutate(liveRun("Killed", { config, source }));
     await untilRun(test, id, worker, "a checkpoint stands", (run) => run.checkpoints.length > 0);
     worker.signal("SIGKILL");
     await worker.ended;
@@ -168,6 +186,16 @@ describe("a live run", () => {
     expect(resumed.attempt).toBeGreaterThan(1);
     expect(resumed.sae!.sha256).toBe(expected.sae!.sha256);
     expect(await metricSteps(test, id)).toEqual(Array.from({ length: 24 }, (_, index) => 5 * (index + 1)));
+
+    const { rows } = await api().runs.modelEvaluations.query({ id });
+    expect(rows).toEqual((await api().runs.modelEvaluations.query({ id: whole.id })).rows);
+    expect(rows.map(({ step }) => step)).toEqual(Array.from({ length: 12 }, (_, index) => 10 * (index + 1)));
+    expect(rows.every(({ n_sequences, kl }) => n_sequences === 3 && kl > 0)).toBe(true);
+    expect(rows.at(-1)!.kl).toBeLessThan(rows[0]!.kl);
+    const [last] = (await api().saes.get.query({ id: resumed.sae!.id })).evaluations;
+    expect(last).toMatchObject({ n_sequences: 3, precision: "f32", model_result: { kl: rows.at(-1)!.kl } });
+    const few = await api().runs.modelEvaluations.query({ id, points: 4 });
+    expect(few.rows.map(({ step }) => step)).toEqual([30, 60, 90, 120]);
   });
 });
 

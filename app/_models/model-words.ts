@@ -41,6 +41,10 @@ export const modelExplanations = {
     help: "What the parameters alone take in the GPU’s memory. A pass needs some more for what it computes on the way.",
     formula: "parameters × 4, 2 or 1 bytes",
   },
+  precision: {
+    help: "How the model’s weights lie on the GPU. F16 takes half the memory, and int8 a quarter; what the model computes moves with the rounding, by about 2⁻¹¹ of each weight in F16, and up to a 254th of a row’s largest in int8. Activations and sums are F32 with each.",
+    note: "Measure an SAE in the precision that it was trained in.",
+  },
   download: { help: "Bytes of the files that an import takes: configuration, tokenizer and weights." },
   tokenizer: {
     help: "tokenizer.json, which turns text into this model’s tokens. Without it the model can be kept, but no dataset be tokenized for it.",

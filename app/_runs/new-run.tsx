@@ -26,6 +26,7 @@ import { useToasts } from "../_ui/toasts.tsx";
 import { ArchitectureChoice } from "./architecture-choice.tsx";
 import { automaticValue } from "./automatic-values.ts";
 import { type GivenBySource, standingChoice, switched, typedConfig } from "./config-form.ts";
+import { liveOptionsOf, sentLiveOptions, standardLiveOptions } from "./live-options.tsx";
 import { type FormDefaults, OptionForm, optionValues, type Typed } from "./option-form.tsx";
 import { RunPreview } from "./run-preview.tsx";
 import { type OptionValue, optionFields, writeValue } from "./schema-fields.ts";
@@ -156,6 +157,7 @@ export function NewRun() {
   const [pickedHooks, setPickedHooks] = useState<readonly (string | null)[]>(() =>
     params.has("hook") ? params.getAll("hook") : [null],
   );
+  const [liveOptions, setLiveOptions] = useState(standardLiveOptions);
   /** Sets that are being captured in place of training live. */
   const [captured, setCaptured] = useState<readonly string[] | null>(null);
   const [generatorTyped, setGeneratorTyped] = useState<Typed>({});
@@ -170,7 +172,10 @@ export function NewRun() {
     if (template.run_source.kind === "synthetic") setGeneratorTyped(typedOf(template.run_source.synthetic));
     else if (template.run_source.kind === "activation_set")
       setChosen(template.run_source.activation_set_ids.map(() => null));
-    else setPickedHooks(template.run_source.hooks);
+    else {
+      setPickedHooks(template.run_source.hooks);
+      setLiveOptions(liveOptionsOf(template.run_source));
+    }
     setDescription(template.description);
   }
   const wantedSet = params.get("set");
@@ -247,11 +252,24 @@ export function NewRun() {
                   model_id: model?.id ?? "",
                   tokenization_id: tokenization?.id ?? "",
                   hooks: hooks.map((hook) => hook ?? ""),
+                  ...sentLiveOptions(liveOptions, architecture),
                 }
               : { kind: sourceKind, activation_set_ids: sets.map((set) => set?.id ?? "") },
         config: config.sent,
       }) as unknown as CreateRunInput,
-    [shownName, description, sourceKind, generator, model?.id, tokenization?.id, hooks, sets, config],
+    [
+      shownName,
+      description,
+      sourceKind,
+      generator,
+      model?.id,
+      tokenization?.id,
+      hooks,
+      liveOptions,
+      architecture,
+      sets,
+      config,
+    ],
   );
   const missing =
     sourceKind === "live"
@@ -410,7 +428,9 @@ export function NewRun() {
                 trainingTokens={asNumber(config.values.training_tokens, 0)}
                 faults={liveFaults}
                 hookFaults={hookFaults}
+                options={liveOptions}
                 onChoose={setPickedHooks}
+                onOptions={setLiveOptions}
                 onCaptured={({ activation_set_ids }) => {
                   setCaptured(activation_set_ids);
                   setChosen(activation_set_ids.map(() => null));

@@ -15,6 +15,7 @@ import { useSystemStatus } from "../_shell/connection-state.tsx";
 import { buttonClass } from "../_ui/button.tsx";
 import { EmptyState } from "../_ui/panel.tsx";
 import { EventLog } from "./event-log.tsx";
+import { ModelEvaluations } from "./model-evaluations.tsx";
 import { RunControls } from "./run-controls.tsx";
 import { Checkpoints, Configuration, MemoryFacts, SaeFacts } from "./run-facts.tsx";
 import { RunProgress } from "./run-progress.tsx";
@@ -127,6 +128,7 @@ export function RunPage({ id }: { id: string }) {
         </div>
       )}
       <MetricCharts history={history} version={version} name={run.name} config={config} />
+      <ModelEvaluations run={run} log={log} />
       <div className="mt-6 grid items-start gap-4 lg:grid-cols-[minmax(0,1fr)_24rem]">
         <Configuration run={run} />
         <div className="flex min-w-0 flex-col gap-4 max-lg:order-first">

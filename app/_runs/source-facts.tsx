@@ -1,6 +1,8 @@
 import Link from "next/link";
 import type { LiveSourceView, RunDetail } from "../../server/runs/views.ts";
 import { HookName } from "../_activations/hook-name.tsx";
+import { modelExplanations, precisions } from "../_models/model-words.ts";
+import { ExplainedFact } from "../_ui/explained-fact.tsx";
 import { formatCount, noValue } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
 import { Fact } from "../_ui/panel.tsx";
@@ -38,6 +40,23 @@ function LiveFacts({ live, run }: { live: LiveSourceView; run: RunDetail }) {
         <Linked href={`/datasets/${live.dataset.id}`}>{live.dataset.name}</Linked>
       </Fact>
       <Fact name="Tokenization">{live.tokenization.name}</Fact>
+      <ExplainedFact name="Model’s weights" explanation={modelExplanations.precision}>
+        {precisions.find(([precision]) => precision === live.precision)?.[1]}
+      </ExplainedFact>
+      {run.architecture === "crosscoder" ? null : (
+        <Fact name="Evaluated in the model">
+          {live.eval_every_steps === null ? (
+            "after the last step"
+          ) : (
+            <>
+              every <span className="num">{formatCount(live.eval_every_steps)}</span> steps
+            </>
+          )}
+          <span className="num block text-xs text-ink-3">
+            at most {formatCount(live.eval_sequences)} sequences
+          </span>
+        </Fact>
+      )}
       {live.hooks.map((hook, place) => (
         <Fact key={hook} name={names[place] ?? "Hook point"}>
           <HookName name={hook} />

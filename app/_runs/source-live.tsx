@@ -10,6 +10,7 @@ import { Button, IconButton } from "../_ui/button.tsx";
 import { formatCompact, formatCount } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
 import { Fact } from "../_ui/panel.tsx";
+import { LiveOptionFields, type LiveOptions } from "./live-options.tsx";
 import { LiveOrDisk } from "./live-or-disk.tsx";
 import { mostPlaces, placeNames } from "./places.ts";
 
@@ -24,9 +25,11 @@ export function SourceLive({
   choice,
   hooks,
   trainingTokens,
+  options,
   faults,
   hookFaults,
   onChoose,
+  onOptions,
   onCaptured,
 }: {
   architecture: Architecture;
@@ -35,11 +38,13 @@ export function SourceLive({
   hooks: readonly (string | null)[];
   /** That the run is to see. */
   trainingTokens: number;
-  /** By `model_id` and `tokenization_id`. */
+  options: LiveOptions;
+  /** By option of the source: `model_id`, `tokenization_id`, `eval_every_steps`. */
   faults: ReadonlyMap<string, string>;
   /** By place. */
   hookFaults: ReadonlyMap<string, string>;
   onChoose: (hooks: readonly (string | null)[]) => void;
+  onOptions: (options: LiveOptions) => void;
   /** The same activations are being stored instead. */
   onCaptured: (capture: CaptureBegun) => void;
 }) {
@@ -82,6 +87,12 @@ export function SourceLive({
           </Button>
         ) : null}
         {hookFaults.get("") ? <p className="mt-3 text-xs text-bad">{hookFaults.get("")}</p> : null}
+        <LiveOptionFields
+          architecture={architecture}
+          options={options}
+          faults={faults}
+          onChange={onOptions}
+        />
         {model && tokenization ? (
           <>
             <dl className="mt-4 grid gap-x-8 sm:grid-cols-2">
@@ -110,6 +121,7 @@ export function SourceLive({
               modelId={model.id}
               tokenizationId={tokenization.id}
               hooks={hooks.flatMap((hook) => (hook === null ? [] : [hook]))}
+              precision={options.precision}
               trainingTokens={trainingTokens}
               onCaptured={onCaptured}
             />

@@ -98,7 +98,7 @@ export interface CaptureOptions {
 
 /** What a capture takes, said before it begins. */
 export interface CaptureEstimate {
-  /** Of all hook points together, on disk. Exact. */
+  /** Of all hook points together, on disk: all files but the manifests. Exact. */
   bytes: number;
   /** That go through the model. */
   tokens: number;

@@ -4,9 +4,11 @@ import { Collapsible } from "@base-ui/react/collapsible";
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ChevronRight } from "lucide-react";
 import { type FormEvent, useId, useMemo, useState } from "react";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import type { CaptureDtype } from "../../server/captures/views.ts";
 import { errorWords } from "../_data/error-words.ts";
 import { useTRPC } from "../_data/trpc.ts";
+import { PrecisionField } from "../_models/precision-field.tsx";
 import { Button } from "../_ui/button.tsx";
 import { Segmented } from "../_ui/choice.tsx";
 import { Modal } from "../_ui/dialog.tsx";
@@ -30,6 +32,7 @@ export interface CaptureBegun {
 /** What the form starts with; what is not given stands at its default. */
 export interface GivenCapture extends GivenSubject {
   hooks?: readonly string[];
+  precision?: Precision;
 }
 
 const explanations = {
@@ -62,6 +65,7 @@ function Form({
   const [name, setName] = useState<string | null>(null);
   const [picked, setPicked] = useState<readonly string[] | null>(given.hooks ?? null);
   const [dtype, setDtype] = useState<CaptureDtype>("float16");
+  const [precision, setPrecision] = useState<Precision>(given.precision ?? "f32");
   const [excluded, setExcluded] = useState("");
   const [batch, setBatch] = useState("");
 
@@ -84,8 +88,11 @@ function Form({
   const sound = complete && ids !== null && batchFault === undefined;
 
   const subject = useMemo(
-    () => ({ model_id: model?.id ?? "", tokenization_id: tokenization?.id ?? "", hooks, dtype }),
-    [model?.id, tokenization?.id, hooks, dtype],
+    () => ({
+      ...{ model_id: model?.id ?? "", tokenization_id: tokenization?.id ?? "" },
+      ...{ hooks, dtype, precision },
+    }),
+    [model?.id, tokenization?.id, hooks, dtype, precision],
   );
   const settled = useSettled(subject, estimateAfterMs);
   const asked = settled.model_id !== "" && settled.tokenization_id !== "" && settled.hooks.length > 0;
@@ -151,6 +158,7 @@ function Form({
               onChange={setDtype}
             />
           </FieldFrame>
+          <PrecisionField id={`${id}-precision`} value={precision} onChange={setPrecision} />
         </div>
         <Collapsible.Root className="mt-3" defaultOpen={false}>
           <Collapsible.Trigger className="group -ml-1 flex items-center gap-1.5 rounded-md px-1 py-0.5 text-xs text-ink-2 hover:text-ink">

@@ -7,8 +7,8 @@ import { type Explanation, InfoTip } from "../_ui/info-tip.tsx";
 
 const explanations: Record<"size" | "time" | "tokens" | "rows", Explanation> = {
   size: {
-    help: "On disk, of all hook points together: every token that goes through the model takes its width in numbers. Token ids and documents, by which rows are traced to their text, add about 5 bytes a token.",
-    formula: "tokens × Σ width × 2 (F16) or 4 (F32) bytes",
+    help: "On disk, of all hook points together, to the byte: the numbers of every token that goes through the model, and by which rows are traced to their text: a byte of mask, the token’s id, and where the documents lie. Only the manifests come on top, a few kilobytes each.",
+    formula: "Σ tokens × (width × 2 (F16) or 4 (F32) + 5) + parts of documents × 20 bytes",
   },
   time: { help: "Tokens over the rate of the newest capture with this model on a GPU that is here." },
   tokens: { help: "Tokens that go through the model: every sequence, special tokens and padding included." },

@@ -138,7 +138,7 @@ function useCaptureActs(onChanged: () => Promise<unknown>) {
 function CaptureRow({ capture, onChanged }: { capture: CaptureView; onChanged: () => Promise<unknown> }) {
   const { retry, cancel, remove } = useCaptureActs(onChanged);
   const [asking, setAsking] = useState<"cancel" | "delete" | null>(null);
-  const { id, name, model, tokenization, hooks, status, reason } = capture;
+  const { id, name, model, tokenization, hooks, precision, status, reason } = capture;
   const busy = status === "queued" || status === "running";
   const asked = asking === "cancel" ? cancel : remove;
   return (
@@ -149,6 +149,7 @@ function CaptureRow({ capture, onChanged }: { capture: CaptureView; onChanged: (
           <p className="text-xs break-words text-ink-3">
             <Hooks hooks={hooks} />
             {` · ${model.name} · ${tokenization.name}`}
+            {precision === "f32" ? null : ` · weights in ${precision}`}
           </p>
         </div>
         <div className="flex items-center gap-2">

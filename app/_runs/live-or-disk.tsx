@@ -2,6 +2,7 @@
 
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import type { PredictedRate } from "../../server/runs/predict.ts";
 import { type CaptureBegun, CaptureDialog } from "../_activations/capture-dialog.tsx";
 import { useSettled } from "../_activations/use-settled.ts";
@@ -33,12 +34,15 @@ export function LiveOrDisk({
   modelId,
   tokenizationId,
   hooks,
+  precision,
   trainingTokens,
   onCaptured,
 }: {
   modelId: string;
   tokenizationId: string;
   hooks: readonly string[];
+  /** Of the model's weights. */
+  precision: Precision;
   trainingTokens: number;
   onCaptured: (capture: CaptureBegun) => void;
 }) {
@@ -50,9 +54,10 @@ export function LiveOrDisk({
       model_id: modelId,
       tokenization_id: tokenizationId,
       hooks: hookList.split(" "),
+      precision,
       training_tokens: Math.floor(trainingTokens),
     }),
-    [modelId, tokenizationId, hookList, trainingTokens],
+    [modelId, tokenizationId, hookList, precision, trainingTokens],
   );
   const settled = useSettled(asked, predictAfterMs);
   const prediction = useQuery(
@@ -68,7 +73,7 @@ export function LiveOrDisk({
     <CaptureDialog
       open={capturing}
       onOpenChange={setCapturing}
-      given={{ model_id: modelId, tokenization_id: tokenizationId, hooks }}
+      given={{ model_id: modelId, tokenization_id: tokenizationId, hooks, precision }}
       onBegun={onCaptured}
     />
   );

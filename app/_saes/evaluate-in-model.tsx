@@ -2,12 +2,14 @@
 
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import type { SaeDetail } from "../../server/saes/views.ts";
 import { HookField } from "../_activations/hook-field.tsx";
 import { ModelAndTokens } from "../_activations/model-and-tokens.tsx";
 import { useModelAndTokens } from "../_activations/use-model-and-tokens.ts";
 import { errorWords } from "../_data/error-words.ts";
 import { useTRPC } from "../_data/trpc.ts";
+import { PrecisionField } from "../_models/precision-field.tsx";
 import { Button } from "../_ui/button.tsx";
 import { formatCount } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
@@ -34,7 +36,8 @@ export function EvaluateInModel({
   onBegun: () => void;
 }) {
   const trpc = useTRPC();
-  const before = sae.evaluations.find(({ subject }) => subject !== null)?.subject ?? null;
+  const newest = sae.evaluations.find(({ subject }) => subject !== null);
+  const before = newest?.subject ?? null;
   const models = useQuery(trpc.models.list.queryOptions({ limit: 200 }));
   const named = models.data?.items.find(({ name, status }) => name === sae.model_name && status === "ready");
   const choice = useModelAndTokens({
@@ -43,6 +46,7 @@ export function EvaluateInModel({
   });
   const [picked, setPicked] = useState<string | null>(before?.hook_name ?? sae.hook_name);
   const [typed, setTyped] = useState(formatCount(standardSequences));
+  const [precision, setPrecision] = useState<Precision>(newest?.precision ?? "f32");
   const begin = useMutation(trpc.saes.evaluateInModel.mutationOptions({ onSuccess: onBegun }));
 
   const { model, tokenization } = choice;
@@ -80,6 +84,7 @@ export function EvaluateInModel({
       tokenization_id: tokenization.id,
       hook_name: hook,
       n_sequences: wanted,
+      precision,
     });
   }
 
@@ -111,6 +116,7 @@ export function EvaluateInModel({
             aside={<InfoTip about="Sequences" explanation={sequencesHelp} />}
             onChange={setTyped}
           />
+          <PrecisionField id="evaluation-precision" value={precision} onChange={setPrecision} />
         </div>
       </ModelAndTokens>
       {begin.error ? (

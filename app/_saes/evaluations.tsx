@@ -114,7 +114,7 @@ function groundOf({ subject, sets }: SaeEvaluationView): string {
 
 /** On how much, and where. */
 function Extent({ evaluation }: { evaluation: SaeEvaluationView }) {
-  const { subject, sets, tokens, n_sequences, result, model_result } = evaluation;
+  const { subject, sets, tokens, n_sequences, precision, result, model_result } = evaluation;
   if (subject === null) {
     const rows = result?.tokens ?? Math.min(tokens, sets[0]?.n_tokens ?? tokens);
     return (
@@ -127,6 +127,7 @@ function Extent({ evaluation }: { evaluation: SaeEvaluationView }) {
     <>
       <span className="num">{subject.hook_name}</span>,{" "}
       <span className="num">{formatCount(n_sequences ?? 0)}</span> held-out sequences
+      {precision === null || precision === "f32" ? null : `, weights in ${precision}`}
       {model_result ? (
         <>
           , <span className="num">{formatCount(model_result.n_tokens)}</span> tokens

@@ -2,6 +2,7 @@ import { and, eq, inArray, isNull, lt, or, sql } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
 import { activation_sets, captures, workers } from "../../db/schema.ts";
 import type { CaptureOptions, WorkProgress } from "../../db/stored.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import type { RunQueue } from "../queue.ts";
 import { workerSilenceSeconds } from "../runs/reaper.ts";
 import type { CaptureDtype } from "./views.ts";
@@ -25,6 +26,8 @@ export interface ClaimedCapture {
   /** One per hook point, in the capture's order. */
   sets: { id: string; hook_name: string }[];
   dtype: CaptureDtype;
+  /** Of the model's weights. */
+  precision: Precision;
   options: CaptureOptions;
 }
 
@@ -69,6 +72,7 @@ export async function claimCapture(
       datasetName: sets[0]?.dataset_name ?? "",
       sets: sets.map((set) => ({ id: set.id, hook_name: set.hook_name })),
       dtype: row.dtype,
+      precision: row.precision,
       options: row.options,
     };
   });

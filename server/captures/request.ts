@@ -1,4 +1,5 @@
 import { statfs } from "node:fs/promises";
+import path from "node:path";
 import { and, desc, eq, inArray, isNotNull, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { Executor } from "../../db/executor.ts";
@@ -6,10 +7,14 @@ import { activation_sets, captures, datasets, models, tokenizations, workers } f
 import { uuidv7 } from "../../db/uuid.ts";
 import { captureDtypes } from "../../db/vocabulary.ts";
 import { requireHookPoint } from "../../gpu/lm/hook-points.ts";
+import { type Precision, precisions } from "../../gpu/lm/precision.ts";
 import { ConflictError, type Fault, InvalidInputError, NotFoundError } from "../errors.ts";
 import type { RunQueue } from "../queue.ts";
 import { modelFaults, repeatedHooks, tokenizationFaults, unknownHooks } from "../runs/check-live.ts";
+import { tokenizationPath } from "../tokens/list.ts";
+import { readTokenSetManifest } from "../tokens/manifest.ts";
 import { removeForgottenSets } from "./remove-sets.ts";
+import { rowBytes, setBytes } from "./set-bytes.ts";
 import type { CaptureEstimateView } from "./views.ts";
 
 export const captureSubjectInput = z.object({
@@ -18,6 +23,8 @@ export const captureSubjectInput = z.object({
   /** Hook points by TransformerLens' names; each becomes an activation set. */
   hooks: z.array(z.string().trim().min(1).max(200)).min(1).max(64),
   dtype: z.enum(captureDtypes).default("float16"),
+  /** Of the model's weights on the GPU. */
+  precision: z.enum(precisions).default("f32"),
   options: z
     .strictObject({
       /** Ids that count as special although the tokenizer does not call them so. */
@@ -66,9 +73,10 @@ async function subjectOf(
   return { model, ...found };
 }
 
-const bytesOf = { float16: 2, float32: 4 } as const;
-
-/** What a capture would take: bytes exactly, seconds from a rate that was measured here. Throws `InvalidInputError`. */
+/**
+ * What a capture would take: bytes exactly, seconds from a rate that was measured here. Throws `InvalidInputError`, and
+ * `TokenSetError` where the tokens are not as they were written.
+ */
 export async function estimateCapture(
   db: Executor,
   home: string,
@@ -80,17 +88,18 @@ export async function estimateCapture(
 async function estimateOf(
   db: Executor,
   home: string,
-  { hooks, dtype }: CaptureSubject,
+  { hooks, dtype, precision }: CaptureSubject,
   { model, tokenization }: Subject,
 ): Promise<CaptureEstimateView> {
   // The checks models_ready and tokenizations_ready make these non-null.
   const spec = model.spec!;
   const tokens = tokenization.n_sequences! * tokenization.context_size;
+  const manifest = await readTokenSetManifest(path.join(home, tokenizationPath(tokenization.id)));
   const sets = hooks.map((hook_name) => {
     const { width } = requireHookPoint(spec, hook_name);
-    return { hook_name, width, bytes: tokens * width * bytesOf[dtype] };
+    return { hook_name, width, bytes: setBytes(manifest, rowBytes({ d_in: width, dtype })) };
   });
-  const rate = await measuredRate(db, model.id);
+  const rate = await measuredRate(db, model.id, precision);
   return {
     sets,
     bytes: sets.reduce((sum, set) => sum + set.bytes, 0),
@@ -121,8 +130,12 @@ export interface MeasuredRate {
   name: string;
 }
 
-/** Tokens a second of the newest capture with a model that ended on an adapter which a live worker has. */
-export async function measuredRate(db: Executor, modelId: string): Promise<MeasuredRate | null> {
+/** Tokens a second of the newest capture with a model in a precision that ended on an adapter which a live worker has. */
+export async function measuredRate(
+  db: Executor,
+  modelId: string,
+  precision: Precision,
+): Promise<MeasuredRate | null> {
   const alive = db
     .select({ adapter: workers.adapter })
     .from(workers)
@@ -137,6 +150,7 @@ export async function measuredRate(db: Executor, modelId: string): Promise<Measu
       and(
         eq(captures.model_id, modelId),
         eq(captures.status, "done"),
+        eq(captures.precision, precision),
         isNotNull(captures.tokens_per_second),
         inArray(workers.adapter, alive),
       ),
@@ -174,10 +188,10 @@ export async function createCapture(
     origin: `${model.name} on ${tokenization.name}`,
   }));
   await db.transaction(async (tx) => {
-    const { model_id, tokenization_id, hooks, dtype, options } = input;
+    const { model_id, tokenization_id, hooks, dtype, precision, options } = input;
     await tx
       .insert(captures)
-      .values({ id, name, model_id, tokenization_id, hooks, dtype, options, estimate });
+      .values({ id, name, model_id, tokenization_id, hooks, dtype, precision, options, estimate });
     await tx.insert(activation_sets).values(rows);
     await queue.enqueueCapture(tx, id, 0);
   });

@@ -1,5 +1,6 @@
 import type { CaptureEstimate, CaptureOptions, WorkProgress } from "../../db/stored.ts";
 import type { captureDtypes, captureStatuses } from "../../db/vocabulary.ts";
+import type { Precision } from "../../gpu/lm/precision.ts";
 import type { ActivationSetStatus } from "../activations/views.ts";
 
 export type { CaptureEstimate, CaptureOptions, WorkProgress };
@@ -16,6 +17,8 @@ export interface CaptureView {
   /** Hook points, in order; each has an activation set. */
   hooks: string[];
   dtype: CaptureDtype;
+  /** Of the model's weights. */
+  precision: Precision;
   options: CaptureOptions;
   status: CaptureStatus;
   /** Tokens done of all, with the rate; null before it has begun. */
@@ -38,7 +41,7 @@ export interface CaptureView {
 
 /** What a capture would take. */
 export interface CaptureEstimateView extends CaptureEstimate {
-  /** Of each hook point's set. */
+  /** Of each hook point's set: all of its files but the manifest, of a few kilobytes. */
   sets: { hook_name: string; width: number; bytes: number }[];
   /** Free on the disk of FACET_HOME; null where it cannot be told. */
   free_bytes: number | null;

@@ -1,4 +1,5 @@
 import { captureDtypes } from "../../db/vocabulary.ts";
+import { precisions } from "../../gpu/lm/precision.ts";
 import type { CaptureView } from "../captures/views.ts";
 import type { Invocation } from "./commands.ts";
 import { bytes, duration, table } from "./format.ts";
@@ -18,6 +19,8 @@ export async function createCapture(invocation: Invocation): Promise<void> {
   const name = last("name");
   const dtype = captureDtypes.find((one) => one === (last("dtype") ?? "float16"));
   if (dtype === undefined) throw new UsageError(`--dtype must be ${captureDtypes.join(" or ")}.`);
+  const precision = precisions.find((one) => one === (last("precision") ?? "f32"));
+  if (precision === undefined) throw new UsageError(`--precision must be one of ${precisions.join(", ")}.`);
   const excluded = (options.get("exclude-token") ?? []).map(Number);
   const batch = last("batch-size");
   const subject = {
@@ -25,6 +28,7 @@ export async function createCapture(invocation: Invocation): Promise<void> {
     tokenization_id,
     hooks,
     dtype,
+    precision,
     options: { excluded_token_ids: excluded, batch_size: batch === undefined ? null : Number(batch) },
   };
   if (!json) {

@@ -101,7 +101,7 @@ const serverCommands: Record<string, Command<Invocation, void>> = {
   "captures create": {
     words: 0,
     options: [
-      ...["model", "tokenization", "hooks", "name", "dtype"],
+      ...["model", "tokenization", "hooks", "name", "dtype", "precision"],
       ...["exclude-token", "batch-size", "watch"],
     ],
     run: createCapture,
@@ -143,7 +143,7 @@ const serverCommands: Record<string, Command<Invocation, void>> = {
   "saes download": { words: 1, options: ["format", "out"], run: downloadSae },
   "saes evaluate": {
     words: 1,
-    options: ["set", "tokens", "model", "tokenization", "hook-name", "sequences"],
+    options: ["set", "tokens", "model", "tokenization", "hook-name", "sequences", "precision"],
     run: evaluateSae,
   },
   "saes delete": { words: 1, options: [], run: deleteSae },

@@ -175,8 +175,11 @@ function liveOf(options: Invocation["options"]): LiveInput | null {
   if (model_id === undefined || tokenization_id === undefined || hooks.length === 0) {
     throw new UsageError("A live run needs --model, --tokenization and --hooks.");
   }
-  // Checked by the server.
-  const number = (name: string) => options.get(name)?.map(Number).at(-1);
+  // What is no number, and what precision there is, the server says.
+  const number = (name: string) => {
+    const given = options.get(name)?.at(-1);
+    return given === undefined ? undefined : (parseValue(given) as number);
+  };
   const precision = options.get("model-precision")?.at(-1) as LiveInput["precision"];
   return {
     ...{ kind: "live", model_id, tokenization_id, hooks },

@@ -3,6 +3,7 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
+import { precisions } from "../../gpu/lm/precision.ts";
 import { type WritableFormat, writableFormats } from "../formats/formats.ts";
 import type { SaeDetail, SaeEvaluationView, SaeSummary } from "../saes/views.ts";
 import type { Invocation } from "./commands.ts";
@@ -146,10 +147,13 @@ function askForEvaluation({ client, options }: Invocation, id: string): Promise<
   const [model_id, tokenization_id] = [last("model"), last("tokenization")];
   if (model_id !== undefined && tokenization_id !== undefined && sets.length === 0) {
     const [hook_name, sequences] = [last("hook-name"), last("sequences")];
+    const precision = precisions.find((one) => one === (last("precision") ?? "f32"));
+    if (precision === undefined) throw new UsageError(`--precision must be one of ${precisions.join(", ")}.`);
     return client.api.saes.evaluateInModel.mutate({
       id,
       model_id,
       tokenization_id,
+      precision,
       ...(hook_name === undefined ? {} : { hook_name }),
       ...(sequences === undefined ? {} : { n_sequences: Number(sequences) }),
     });

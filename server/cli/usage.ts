@@ -127,6 +127,7 @@ Captures of the server
   captures create --model <id> --tokenization <id> --hooks <name>,<name>
                                  Store a model's activations at hook points as activation sets, one each
       --dtype float16|float32    How they are stored (default: float16)
+      --precision <p>            Of the model's weights: f32, f16 or int8 (default: f32)
       --exclude-token <id>       Leave this token's rows out of training as well; may be repeated
       --batch-size <n>           Sequences that go through the model together (default: what fits)
       --name <text>
@@ -154,6 +155,9 @@ Runs
       --model <id> --tokenization <id> --hooks <name>,<name>
                                  Train live on a model's activations instead: one hook point, two for a transcoder, all
                                  of a crosscoder
+      --model-precision <p>      Of the model's weights: f32, f16 or int8 (default: f32)
+      --eval-every <n>           Steps between evaluations in the model (default: only after the last)
+      --eval-sequences <n>       Held-out sequences of each (default: 64)
       --synthetic <key>=<value>  Option of the synthetic generator; may be repeated
       --<option> <value>         Option of the training configuration, as in SAELens: --architecture gated --d_sae 1024
       --description <text>
@@ -169,7 +173,7 @@ SAEs of the server
   saes download <id> [--format saelens|facet|sparsify] [--out <file.zip>]
   saes evaluate <id> --set <id>  Measure it on an activation set; repeated for a transcoder and a crosscoder
       --tokens <n>               Most rows to measure on (default: 16384)
-      --model <id> --tokenization <id> [--hook-name <name>] [--sequences <n>]
+      --model <id> --tokenization <id> [--hook-name <name>] [--sequences <n>] [--precision <p>]
                                  Measure it in the model instead, on held-out sequences (default: 64)
   saes delete <id>               Delete an imported one
 

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Executor } from "../../db/executor.ts";
 import { run_metrics, runs, workers } from "../../db/schema.ts";
 import { captureDtypes } from "../../db/vocabulary.ts";
+import { type Precision, precisions } from "../../gpu/lm/precision.ts";
 import { estimateCapture } from "../captures/request.ts";
 
 export const predictInput = z.object({
@@ -13,6 +14,8 @@ export const predictInput = z.object({
   training_tokens: z.number().int().min(1),
   /** How a capture would store them. */
   dtype: z.enum(captureDtypes).default("float16"),
+  /** Of the model's weights on the GPU. */
+  precision: z.enum(precisions).default("f32"),
 });
 
 /** A rate that was measured here, and where. */
@@ -61,8 +64,8 @@ export async function predictSource(
     options: { excluded_token_ids: [], batch_size: null },
   });
   const [live, disk] = await Promise.all([
-    trainingRate(db, subject.model_id, "live"),
-    trainingRate(db, subject.model_id, "activation_set"),
+    trainingRate(db, subject, "live"),
+    trainingRate(db, subject, "activation_set"),
   ]);
   const capture_rate =
     estimate.seconds === null
@@ -99,17 +102,17 @@ function adviceFor(known: { epochs: number; bytes: number; free_bytes: number | 
   return `Train live for a single run, since it sees each token about once; capture (${gigabytes} GB) when several SAEs are to be trained on the same activations.`;
 }
 
-/** Rows a second of the newest run that ended on activations of a model. */
+/** Rows a second of the newest run that ended on activations of a model; live, with its weights in this precision. */
 async function trainingRate(
   db: Executor,
-  modelId: string,
+  { model_id, precision }: { model_id: string; precision: Precision },
   kind: "live" | "activation_set",
 ): Promise<PredictedRate | null> {
   const ofModel =
     kind === "live"
-      ? eq(runs.model_id, modelId)
+      ? and(eq(runs.model_id, model_id), eq(runs.precision, precision))
       : sql`exists (select 1 from run_activation_sets r join activation_sets s on s.id = r.activation_set_id
-          where r.run_id = ${runs.id} and s.model_id = ${modelId})`;
+          where r.run_id = ${runs.id} and s.model_id = ${model_id})`;
   const [row] = await db
     .select({
       name: runs.name,

@@ -37,14 +37,14 @@ export async function captureOne(id: string, options: CaptureSessionOptions): Pr
   const claim = await claimCapture(db, id, workerId);
   if (claim === null) return;
   log(`Capture ${id}, attempt ${claim.attempt}: ${claim.name}`);
-  const { modelId, tokenizationId, modelName, datasetName, sets, dtype, options: asked } = claim;
+  const { modelId, tokenizationId, modelName, datasetName, sets, dtype, precision, options: asked } = claim;
   let done: { sets: CapturedSet[]; tokensPerSecond: number | null } | null = null;
   let failure: TrainingFailure | null = null;
   let progress: CaptureProgress | null = null;
   const child = forkTrainer(
     {
       ...{ type: "capture", adapter, home, modelId, tokenizationId, modelName, datasetName },
-      ...{ sets, dtype, options: asked },
+      ...{ sets, dtype, precision, options: asked },
     },
     (message) => {
       if (message.type === "capturing") progress = message.progress;

@@ -16,7 +16,7 @@ export async function capture(
   task: CaptureTask,
   say: (message: FromTrainer) => Promise<void>,
 ): Promise<void> {
-  const { home, adapter, modelId, tokenizationId, sets, dtype, options } = task;
+  const { home, adapter, modelId, tokenizationId, sets, dtype, precision, options } = task;
   const manifest = await readModelManifest(path.join(home, modelPath(modelId)));
   const gpu = await openGpu(adapter === null ? {} : { adapter });
   const opened = await openModelAndTokens(home, { model_id: modelId, tokenization_id: tokenizationId });
@@ -28,6 +28,7 @@ export async function capture(
       tokens: opened.tokens,
       sets: sets.map(({ id, hook_name }) => ({ hook: hook_name, folder: setFolder(home, id) })),
       dtype,
+      precision,
       excluded_token_ids: options.excluded_token_ids,
       batch_size: options.batch_size,
       model_name: task.modelName,

@@ -59,6 +59,8 @@ export interface CaptureTask {
   /** Hook points with the activation set that each becomes. */
   sets: { id: string; hook_name: string }[];
   dtype: CaptureDtype;
+  /** Of the model's weights. */
+  precision: Precision;
   options: CaptureOptions;
 }
 

@@ -1,4 +1,4 @@
-import { access, readdir, readFile } from "node:fs/promises";
+import { access, readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CaptureView } from "../../server/captures/views.ts";
@@ -52,7 +52,7 @@ describe("a capture", () => {
     const estimate = await api().captures.estimate.query(subject);
     const tokens = await api().tokenizations.get.query({ id: tokenization_id });
     const all = 16 * tokens.n_sequences!;
-    expect(estimate).toMatchObject({ bytes: 2 * 4 * tiny.d_model * all, tokens: all, seconds: null });
+    expect(estimate).toMatchObject({ tokens: all, seconds: null });
     expect(estimate.seconds_note).toMatch(/not known yet/);
 
     const made = await api().captures.create.mutate({ ...subject, name: "First" });
@@ -93,8 +93,15 @@ describe("a capture", () => {
     });
     const text = sequences.flatMap((one) => one.tokens.filter(({ kind }) => kind === "text"));
     expect(set.held_out_tokens).toBe(text.length);
-    const rows = 4 * tiny.d_model * all;
-    expect(set.bytes! - rows).toBeLessThan(rows / 2);
+    for (const [index, id] of made.activation_set_ids.entries()) {
+      const folder = path.join(home, "activation_sets", id);
+      const files = (await readdir(folder)).filter((name) => name !== "manifest.json");
+      const sizes = await Promise.all(files.map(async (name) => (await stat(path.join(folder, name))).size));
+      const bytes = sizes.reduce((sum, size) => sum + size, 0);
+      expect(estimate.sets[index]).toEqual({ hook_name: hooks[index], width: tiny.d_model, bytes });
+      expect((await api().activationSets.get.query({ id })).bytes).toBe(bytes);
+    }
+    expect(estimate.bytes).toBe(estimate.sets.reduce((sum, { bytes }) => sum + bytes, 0));
     const again = await api().captures.estimate.query(subject);
     expect(again.seconds).toBeGreaterThan(0);
     expect(again.seconds_note).toMatch(/measured in “First” on /);
@@ -165,7 +172,7 @@ describe("a capture", () => {
   });
 
   it("is taken up by the next worker after kill -9, and comes to the files of an undisturbed one", async () => {
-    const subject = { model_id, tokenization_id: long_id, hooks };
+    const subject = { model_id, tokenization_id: long_id, hooks, precision: "f16" as const };
     const whole = await api().captures.create.mutate({ ...subject, name: "Whole" });
     // The smaller the batches the slower it is; they change nothing else.
     const options = { batch_size: 3 };
@@ -195,6 +202,7 @@ describe("a capture", () => {
       const manifest = async (id: string) =>
         readFile(path.join(home, "activation_sets", id, "manifest.json"), "utf8");
       expect(await manifest(b!)).toBe(await manifest(a!));
+      expect(JSON.parse(await manifest(a!))).toMatchObject({ precision: "f16", dtype: "float16" });
     }
   });
 
@@ -264,6 +272,8 @@ describe("the command line", () => {
       "By hand",
       "--exclude-token",
       "32",
+      "--precision",
+      "f16",
       "--watch",
     );
     expect(made).toMatchObject({

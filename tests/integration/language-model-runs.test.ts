@@ -110,6 +110,12 @@ describe("checking a live run", () => {
     const source = memory?.parts.find(({ name }) => name === "Source")?.bytes ?? 0;
     const { memory: weights } = await api().models.get.query({ id: model_id });
     expect(source).toBeGreaterThan(weights!.f32);
+    const halves = await api().runs.check.query(
+      liveRun("halves", { source: { precision: "f16", eval_every_steps: 5 } }),
+    );
+    const part = (name: string) => halves.memory?.parts.find((one) => one.name === name)?.bytes ?? 0;
+    expect(part("Source")).toBeLessThan(source - weights!.f16 / 2);
+    expect(part("Evaluation in the model")).toBeGreaterThan(weights!.f16);
   });
 });
 
@@ -166,8 +172,8 @@ describe("a live run", () => {
     expect(rates.live.rate?.from).toMatch(/^measured in “Live” on /);
     expect(rates.live.seconds).toBeCloseTo(10_000 / rates.live.rate!.tokens_per_second, 6);
     expect(rates.disk).toMatchObject({ rate: null, capture_rate: null, seconds: null });
-    const { n_sequences } = await api().tokenizations.get.query({ id: tokenization_id });
-    expect(rates.disk.bytes).toBe(2 * tiny.d_model * 16 * n_sequences!);
+    const { bytes } = await api().captures.estimate.query({ model_id, tokenization_id, hooks: [hook] });
+    expect(rates.disk.bytes).toBe(bytes);
     expect(rates.advice).toMatch(/^Train from disk/);
   });
 
@@ -257,12 +263,28 @@ describe("the command line", () => {
         "--watch",
       ],
       ...["--d_sae", "32", "--k", "4", "--train_batch_size_tokens", "32", "--training_tokens", "640"],
+      ...["--model-precision", "int8", "--eval-every", "10", "--eval-sequences", "1000"],
     );
-    expect(made).toMatchObject({ code: 0, text: expect.stringMatching(/completed/) });
+    expect(made).toMatchObject({
+      code: 0,
+      text: expect.stringMatching(/^step 10, within the model: loss .* recovered.*$[\s\S]*completed/m),
+    });
     const { items } = await api().saes.list.query({ text: "By hand" });
     expect(items).toMatchObject([{ architecture: "transcoder", hook_name: "blocks.1.hook_mlp_in" }]);
-    const evaluated = await facet("saes", "evaluate", items[0]!.id, ...source);
+    const evaluated = await facet("saes", "evaluate", items[0]!.id, ...source, "--precision", "int8");
     expect(evaluated.text).toMatch(/^Tiny on Words, 16 tokens: CE \d.* loss recovered .* KL /);
+    const { evaluations, run } = await api().saes.get.query({ id: items[0]!.id });
+    expect(evaluations.map(({ precision }) => precision)).toEqual(["int8", "int8"]);
+    expect(evaluations[0]!.model_result).toEqual(evaluations[1]!.model_result);
+    const made_of = (await api().runs.get.query({ id: run!.id })).run_source;
+    expect(made_of).toMatchObject({ precision: "int8", eval_every_steps: 10, eval_sequences: 1_000 });
+    // The same text as in f32, but not quite the same model.
+    const whole = (await api().saes.list.query({ text: "Live" })).items.find(({ name }) => name === "Live")!;
+    const exact = (await api().saes.get.query({ id: whole.id })).evaluations.at(-1);
+    const [a, b] = [evaluations[0]!.model_result!, exact!.model_result!];
+    expect(a.n_predictions).toBe(b.n_predictions);
+    expect(a.ce_clean).not.toBe(b.ce_clean);
+    expect(a.ce_clean).toBeCloseTo(b.ce_clean, 1);
     expect((await facet("runs", "create", "Half", "--model", model_id)).code).toBe(2);
   });
 });

@@ -52,7 +52,7 @@ function Rows({ rows }: { rows: readonly ModelEvaluationAtStep[] }) {
         </Collapsible.Trigger>
       </div>
       <Collapsible.Panel className="border-t border-line">
-        <ScrollBox label="Evaluations in the model" className="max-h-80">
+        <ScrollBox label="Evaluation rows" className="max-h-80">
           <table className="num w-full text-right text-xs whitespace-nowrap">
             <thead className="sticky top-0 bg-surface text-ink-3">
               <tr>

@@ -29,7 +29,16 @@ test("a run trains beside a language model, and its SAE is measured within it", 
   await page.getByLabel("k", { exact: true }).fill("4");
   await page.getByLabel("Batch size", { exact: true }).fill("32");
   await page.getByLabel("Training tokens", { exact: true }).fill("1,920");
+  await page
+    .getByRole("group", { name: "Precision of the model’s weights" })
+    .getByRole("button", { name: "F16" })
+    .click();
+  await page.getByLabel("Evaluate on", { exact: true }).fill("3");
+  await page.getByLabel("Evaluate every", { exact: true }).fill("often");
+  await expect(page.getByLabel("Evaluate every", { exact: true })).toHaveAttribute("aria-invalid", "true");
+  await page.getByLabel("Evaluate every", { exact: true }).fill("20");
   const preview = page.getByRole("region", { name: "Before it starts" });
+  await expect(preview).toContainText("Evaluation in the model");
   await expect(preview).toContainText("60");
   await page.getByRole("button", { name: "Start the run" }).click();
 
@@ -37,6 +46,11 @@ test("a run trains beside a language model, and its SAE is measured within it", 
   const source = page.getByRole("region", { name: "Configuration" });
   await expect(source.getByText(hook)).toBeVisible();
   await expect(source.getByRole("link", { name: tinyModel.model })).toBeVisible();
+  await expect(source.getByText("F16", { exact: true })).toBeVisible();
+  const within = page.getByRole("region", { name: "Evaluations in the model" });
+  await expect(within.getByRole("img", { name: /^Loss recovered at step 60: Loss recovered/ })).toBeVisible();
+  await within.getByRole("button", { name: "Evaluations as a table" }).click();
+  await expect(within.getByRole("rowheader")).toHaveText(["60", "40", "20"]);
 
   await page.getByRole("region", { name: "SAE", exact: true }).getByRole("link", { name: "Open" }).click();
   const evaluations = page.getByRole("region", { name: "Evaluations" });
@@ -58,7 +72,9 @@ test("a run trains beside a language model, and its SAE is measured within it", 
   await expect(dialog.getByText("must be a whole number")).toBeVisible();
   await dialog.getByLabel("Sequences", { exact: true }).fill("3");
   await dialog.getByRole("button", { name: "Evaluate", exact: true }).click();
-  await expect(evaluations.getByText(/3 held-out sequences, \d+ tokens/)).toBeVisible();
+  await expect(
+    evaluations.getByText(/3 held-out sequences, weights in f16, \d+ tokens/).first(),
+  ).toBeVisible();
   await expect(evaluations.getByRole("listitem")).toHaveCount(2);
 });
 

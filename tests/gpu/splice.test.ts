@@ -1,11 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../gpu/device/gpu.ts";
 import { openGpu } from "../../gpu/device/node.ts";
+import { readbackSliceBytes } from "../../gpu/device/readback.ts";
 import { describeModel } from "../../gpu/lm/families/index.ts";
 import { hookPoints, UnknownHookError } from "../../gpu/lm/hook-points.ts";
 import { NonFiniteModelError } from "../../gpu/lm/language-model.ts";
 import { SpliceError } from "../../gpu/lm/splice-plan.ts";
-import { type EvaluateInModelOptions, evaluateInModel } from "../../gpu/metrics/evaluate-in-model.ts";
+import {
+  type EvaluateInModelOptions,
+  evaluateInModel,
+  inModelBytes,
+} from "../../gpu/metrics/evaluate-in-model.ts";
 import { FiringTotals } from "../../gpu/metrics/firing.ts";
 import { ReconstructionTotals } from "../../gpu/metrics/reconstruction.ts";
 import type { Sae, SaeConfig } from "../../gpu/sae/sae.ts";
@@ -354,11 +359,18 @@ describe("refused", () => {
     await expect(evaluate(model, { hook, sae: huge })).rejects.toThrow(NonFiniteModelError);
   });
 
-  test("is work that was aborted, which gives everything back", async () => {
+  test("is work that was aborted, which gives everything back; until then it held what was planned", async () => {
     const abort = new AbortController();
     const reason = new Error("enough");
-    const onProgress = () => abort.abort(reason);
-    await expect(evaluate(model, { hook, sae, signal: abort.signal, onProgress })).rejects.toBe(reason);
+    let held = 0;
+    const onProgress = () => {
+      held = gpu.ledger.used - used;
+      abort.abort(reason);
+    };
+    const given = { hook, sae, precision: "int8", sequences_together: n_sequences } as const;
+    await expect(evaluate(model, { ...given, signal: abort.signal, onProgress })).rejects.toBe(reason);
+    const sizes = { spec: describeModel(model.config), length, n_sequences };
+    expect(held + readbackSliceBytes).toBe(inModelBytes({ ...given, ...sizes, config: sae.config }));
     expect(gpu.ledger.used).toBe(used);
   });
 });

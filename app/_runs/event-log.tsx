@@ -1,6 +1,6 @@
 import type { RunEvent } from "../../server/runs/views.ts";
 import { classNames } from "../_ui/class-names.ts";
-import { formatBytes, formatClock, formatCount, formatDateTime, formatMetric } from "../_ui/format.ts";
+import { formatBytes, formatClock, formatCount, formatDateTime } from "../_ui/format.ts";
 import { EmptyState, Panel } from "../_ui/panel.tsx";
 import { ScrollBox } from "../_ui/scroll-area.tsx";
 import { statusLooks } from "./status-badge.tsx";
@@ -23,18 +23,12 @@ function told(event: RunEvent): { dot: string; text: string; detail: string | nu
         text: `Checkpoint at step ${formatCount(event.checkpoint.step)}`,
         detail: `${formatBytes(event.checkpoint.bytes)} in ${formatCount(event.checkpoint.duration_ms)} ms`,
       };
-    case "evaluation": {
-      const { step, loss_recovered, delta_ce, kl } = event.evaluation;
-      return {
-        dot: "bg-ink-3",
-        text: `Evaluated in the model at step ${formatCount(step)}`,
-        detail: `Loss recovered ${formatMetric(loss_recovered)}, ΔCE ${formatMetric(delta_ce)}, KL ${formatMetric(kl)}`,
-      };
-    }
     case "sae":
       return { dot: "bg-ok", text: "SAE written", detail: event.sae.path };
     case "metrics":
       return { dot: "bg-ink-3", text: "Metrics", detail: null };
+    case "evaluation":
+      return { dot: "bg-ink-3", text: "Evaluated in the model", detail: null };
   }
 }
 

@@ -4,7 +4,7 @@ import { Collapsible } from "@base-ui/react/collapsible";
 import { useQuery } from "@tanstack/react-query";
 import { ChevronRight } from "lucide-react";
 import { useEffect, useId, useMemo, useRef } from "react";
-import type { ModelEvaluationAtStep, RunDetail, RunEvent } from "../../server/runs/views.ts";
+import type { ModelEvaluationAtStep, RunDetail } from "../../server/runs/views.ts";
 import { Chart } from "../_charts/chart.tsx";
 import { LoadFailure } from "../_data/load-failure.tsx";
 import { useTRPC } from "../_data/trpc.ts";
@@ -85,22 +85,27 @@ function Rows({ rows }: { rows: readonly ModelEvaluationAtStep[] }) {
 }
 
 /** How a live run's SAE does in its model over the steps; nothing of a run that is only measured at its end. */
-export function ModelEvaluations({ run, log }: { run: RunDetail; log: readonly RunEvent[] }) {
+export function ModelEvaluations({
+  run,
+  version,
+}: {
+  run: RunDetail;
+  /** Rises when they may have changed. */
+  version: number;
+}) {
   const trpc = useTRPC();
   const syncKey = useId();
   const every = run.source.live?.eval_every_steps ?? null;
   const found = useQuery(
     trpc.runs.modelEvaluations.queryOptions({ id: run.id }, { enabled: every !== null }),
   );
-  // Whatever is told of a run may have brought an evaluation, or have taken some back.
-  const newest = log.at(-1)?.seq ?? 0;
-  const seen = useRef(newest);
+  const seen = useRef(version);
   const { refetch } = found;
   useEffect(() => {
-    if (every === null || newest === seen.current) return;
-    seen.current = newest;
+    if (every === null || version === seen.current) return;
+    seen.current = version;
     void refetch();
-  }, [every, newest, refetch]);
+  }, [every, version, refetch]);
 
   const rows = found.data?.rows;
   const data = useMemo(

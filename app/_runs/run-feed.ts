@@ -23,8 +23,10 @@ export interface RunFeedClient {
 
 export interface RunFeedState {
   run: RunDetail | null;
-  /** Log entries by `seq`, oldest first; metrics are in the history instead. */
+  /** Log entries by `seq`, oldest first; metrics are in the history instead, and evaluations are read by themselves. */
   log: readonly RunEvent[];
+  /** Rises when evaluations in the model may have come, or have been taken back. */
+  evaluations: number;
   history: MetricHistory;
   /** `history.version` at this state. */
   version: number;
@@ -47,7 +49,14 @@ export class RunFeed {
   readonly #client: RunFeedClient;
   readonly #onStream: (state: StreamState) => void;
   readonly #listeners = new Set<() => void>();
-  #state: RunFeedState = { run: null, log: [], history: new MetricHistory(), version: 0, error: null };
+  #state: RunFeedState = {
+    run: null,
+    log: [],
+    evaluations: 0,
+    history: new MetricHistory(),
+    version: 0,
+    error: null,
+  };
   #seq = 0;
   #stream: { unsubscribe(): void } | null = null;
   #streaming = false;
@@ -104,7 +113,7 @@ export class RunFeed {
       this.#seq = Math.max(this.#seq, run.seq);
       this.#state.history.merge(rows);
       this.#mergeLog(log);
-      this.#publish({});
+      this.#publish({ evaluations: this.#state.evaluations + 1 });
     } catch (error) {
       if (epoch !== this.#epoch) return;
       this.#publish({ error });
@@ -200,9 +209,14 @@ export class RunFeed {
       this.#advance(message.rows);
       return;
     }
+    const evaluations = this.#state.evaluations + 1;
+    if (message.type === "evaluation") {
+      this.#publish({ evaluations });
+      return;
+    }
     this.#mergeLog([message]);
     this.#applyToRun(message);
-    this.#publish({});
+    this.#publish({ evaluations });
     // What follows from it (allowed controls, worker, memory) is the server's to say.
     if (message.type !== "warning") void this.#catchUp(this.#epoch);
   }
@@ -238,7 +252,9 @@ export class RunFeed {
 
   #mergeLog(events: readonly RunEvent[]): void {
     const known = new Set(this.#state.log.map(({ seq }) => seq));
-    const fresh = events.filter(({ seq, type }) => type !== "metrics" && !known.has(seq));
+    const fresh = events.filter(
+      ({ seq, type }) => type !== "metrics" && type !== "evaluation" && !known.has(seq),
+    );
     if (fresh.length === 0) return;
     const log = [...this.#state.log, ...fresh].sort((one, other) => one.seq - other.seq);
     this.#state = { ...this.#state, log };

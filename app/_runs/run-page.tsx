@@ -80,7 +80,7 @@ function Outcome({ run }: { run: RunDetail }) {
 export function RunPage({ id }: { id: string }) {
   const { state, feed } = useRunFeed(id);
   const system = useSystemStatus();
-  const { run, history, version, log, error } = state;
+  const { run, history, version, log, evaluations, error } = state;
   useTitle(run);
   // A run is read again and again, but what it trains never changes: charts need not be drawn anew for that.
   const text = run ? JSON.stringify(run.config) : null;
@@ -128,7 +128,7 @@ export function RunPage({ id }: { id: string }) {
         </div>
       )}
       <MetricCharts history={history} version={version} name={run.name} config={config} />
-      <ModelEvaluations run={run} log={log} />
+      <ModelEvaluations run={run} version={evaluations} />
       <div className="mt-6 grid items-start gap-4 lg:grid-cols-[minmax(0,1fr)_24rem]">
         <Configuration run={run} />
         <div className="flex min-w-0 flex-col gap-4 max-lg:order-first">

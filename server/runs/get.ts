@@ -62,7 +62,7 @@ export const logInput = z.object({
   limit: z.number().int().min(1).max(1_000).default(500),
 });
 
-/** A run's log after a number: what happened, without metrics. Throws `NotFoundError`. */
+/** A run's log after a number: what happened, without metrics and evaluations. Throws `NotFoundError`. */
 export async function runLog(
   db: Executor,
   input: z.output<typeof logInput>,

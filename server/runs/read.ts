@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, gt, lte, sql } from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, gt, lte, ne, sql } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
 import { checkpoints, run_events, run_metrics, runs, type saes } from "../../db/schema.ts";
 import type { Recovery } from "../../gpu/metrics/recovery.ts";
@@ -140,7 +140,7 @@ function storedEvent(row: EventRow): RunEvent {
   return { seq: row.seq, at: row.at.toISOString(), type: row.type, ...row.body } as RunEvent;
 }
 
-/** Events of the log, without metrics, after a number. */
+/** Events of the log, without metrics and evaluations, of which there may be as many, after a number. */
 export async function readLog(
   db: Executor,
   runId: string,
@@ -150,7 +150,7 @@ export async function readLog(
   const rows = await db
     .select()
     .from(run_events)
-    .where(and(eq(run_events.run_id, runId), gt(run_events.seq, after)))
+    .where(and(eq(run_events.run_id, runId), gt(run_events.seq, after), ne(run_events.type, "evaluation")))
     .orderBy(asc(run_events.seq))
     .limit(limit);
   return rows.map(storedEvent);

@@ -200,6 +200,9 @@ describe("a live run", () => {
     expect(rows.at(-1)!.kl).toBeLessThan(rows[0]!.kl);
     const [last] = (await api().saes.get.query({ id: resumed.sae!.id })).evaluations;
     expect(last).toMatchObject({ n_sequences: 3, precision: "f32", model_result: { kl: rows.at(-1)!.kl } });
+    const log = (await api().runs.events.query({ id })).events.map(({ type }) => type);
+    expect(log).toContain("checkpoint");
+    expect(log).not.toContain("evaluation");
     const few = await api().runs.modelEvaluations.query({ id, points: 4 });
     expect(few.rows.map(({ step }) => step)).toEqual([30, 60, 90, 120]);
   });

@@ -6,9 +6,12 @@ import { endRuns, smallRun, studioClient } from "./studio.ts";
 
 const home = process.env.FACET_E2E_HOME ?? "";
 let tokenization = "";
+let model = "";
 
 test.beforeAll(async () => {
-  tokenization = (await tinyLanguageModel(studioClient())).tokenization_id;
+  const made = await tinyLanguageModel(studioClient());
+  tokenization = made.tokenization_id;
+  model = made.model_id;
 });
 
 test.afterEach(() => endRuns(studioClient()));
@@ -28,10 +31,10 @@ async function capture(page: Page, { name, search }: { name: string; search: str
 test("activations are captured at two hook points in one pass, and lead to a run", async ({ page }) => {
   await capture(page, { name: "Two at once", search: "resid_post" });
   const dialog = page.getByRole("dialog");
-  const { n_sequences, context_size } = await studioClient().api.tokenizations.get.query({
-    id: tokenization,
-  });
-  const bytes = (n_sequences ?? 0) * context_size * 2 * 16 * 2;
+  const { api } = studioClient();
+  const hooks = ["blocks.0.hook_resid_post", "blocks.1.hook_resid_post"];
+  const subject = { model_id: model, tokenization_id: tokenization, hooks };
+  const { bytes } = await api.captures.estimate.query(subject);
   await expect(dialog.getByRole("region", { name: "Estimate" })).toContainText(
     `${(bytes / 1024).toPrecision(3)} KiB`,
   );
@@ -79,12 +82,12 @@ test("a capture that waits is cancelled", async ({ page }) => {
 });
 
 test("a capture that failed says why, and goes on when that is mended", async ({ page }) => {
-  const folder = path.join(home, "tokenizations", tokenization);
+  const folder = path.join(home, "models", model);
   fs.renameSync(folder, `${folder}-elsewhere`);
   try {
-    await capture(page, { name: "Without tokens", search: "0.hook_mlp_out" });
+    await capture(page, { name: "Without model", search: "0.hook_mlp_out" });
     await page.getByRole("dialog").getByRole("button", { name: "Capture", exact: true }).click();
-    const row = page.getByRole("listitem").filter({ hasText: "Without tokens" });
+    const row = page.getByRole("listitem").filter({ hasText: "Without model" });
     await expect(row.getByRole("status")).not.toBeEmpty();
     fs.renameSync(`${folder}-elsewhere`, folder);
     await row.getByRole("button", { name: "Try again" }).click();

@@ -8,7 +8,7 @@ export type Victim = (typeof victims)[number];
 export type Moment = "creating" | "starting" | "training" | "pausing" | "stopping" | "finishing";
 
 export interface Kill {
-  /** Gives this very kill again, as the first of a run, when it is the seed of the whole. */
+  /** The first seed of a run, with four cases, gives that run again. */
   seed: number;
   victim: Victim;
   moment: Moment;
@@ -26,15 +26,20 @@ export interface Kill {
 export const killsPerRun = 4;
 const quarter = 100;
 
-/** `count` kills in runs of four. The first n of a longer plan with the same seed are the same. */
-export function planKills(seed: number, count: number): Kill[][] {
-  const kills = Array.from({ length: count }, (_, index) => planKill(seed + index, index % killsPerRun));
+/** `count` kills of `among` in runs of four. The first n of a longer plan with the same seed are the same. */
+export function planKills(seed: number, count: number, among: readonly Victim[] = victims): Kill[][] {
+  const kills = Array.from({ length: count }, (_, index) =>
+    planKill(seed + index, index % killsPerRun, among),
+  );
   return Array.from({ length: Math.ceil(count / killsPerRun) }, (_, run) =>
     kills.slice(run * killsPerRun, (run + 1) * killsPerRun),
   );
 }
 
-function planKill(seed: number, position: number): Kill {
+/** How often each is killed. */
+const shares: Record<Victim, number> = { worker: 30, trainer: 26, database: 20, api: 16, freeze: 8 };
+
+function planKill(seed: number, position: number, among: readonly Victim[]): Kill {
   const words = new Uint32Array(4);
   let drawn = 0;
   const uniform = () => {
@@ -49,13 +54,7 @@ function planKill(seed: number, position: number): Kill {
     }
     return weighted.at(-1)![0];
   };
-  const victim = choose<Victim>([
-    ["worker", 30],
-    ["trainer", 26],
-    ["database", 20],
-    ["api", 16],
-    ["freeze", 8],
-  ]);
+  const victim = choose(among.map((each) => [each, shares[each]] as const));
   const early: Moment = victim === "api" || victim === "database" ? "creating" : "starting";
   const moment = choose<Moment>(
     position === 0

@@ -8,7 +8,7 @@ import { folderHash } from "../../server/artifacts/atomic-folder.ts";
 import { endedStatuses, transitions } from "../../server/runs/state-machine.ts";
 import type { LiveMessage, RunDetail, RunStatus } from "../../server/runs/views.ts";
 import { until } from "../integration/processes.ts";
-import { expectedSteps, metricSteps, smallSteps } from "../integration/worker-runs.ts";
+import { expectedSteps, metricSteps, type smallRunInput } from "../integration/worker-runs.ts";
 import { describeKill, type Kill } from "./kill-plan.ts";
 import type { FaultSystem } from "./system.ts";
 
@@ -24,18 +24,19 @@ export async function runWithKills(
   system: FaultSystem,
   name: string,
   kills: readonly Kill[],
-  told: (struck: Struck) => void,
+  told: (struck: Struck) => void = () => undefined,
+  config: Parameters<typeof smallRunInput>[1] = {},
 ): Promise<{ id: string; live: LiveSteps }> {
   const [first] = kills;
   let id: string;
   if (first?.moment === "creating") {
-    const making = system.create(name);
+    const making = system.create(name, config);
     told({ kill: first, status: "unmade", step: 0 });
     await pause(first.delayMs);
     await Promise.all([making, system.strike(first, null)]);
     id = await making;
   } else {
-    id = await system.create(name);
+    id = await system.create(name, config);
   }
   const live = new LiveSteps(system, id);
   for (const kill of kills) {
@@ -56,12 +57,12 @@ async function killAt(
   await system.untilStanding(
     id,
     `the moment of ${describeKill(kill)}`,
-    ({ status, step, interruptions }) =>
+    ({ status, step, total, interruptions }) =>
       endedStatuses.includes(status) ||
       (moment === "starting"
         ? status === "initializing"
         : moment === "finishing"
-          ? step === smallSteps
+          ? step === total
           : status === "running" && step >= kill.step && interruptions === 0),
   );
   if (moment === "pausing" || moment === "stopping") {
@@ -142,7 +143,7 @@ export async function expectNothingLost(
   expect(await metricSteps(system, id), "steps with a metrics row").toEqual(expectedSteps(run.step));
   expect(run.latest?.step, "newest metrics row").toBe(expectedSteps(run.step).at(-1));
   if (run.status === "completed") {
-    expect(run.step).toBe(smallSteps);
+    expect(run.step).toBe(run.total_steps);
     expect(run.sae?.sha256, "hash of the SAE").toBe(undisturbed);
   }
   expect(run.checkpoints[0]?.step, "step of the newest checkpoint").toBe(run.step);

@@ -6,7 +6,9 @@ import { FaultSystem } from "./system.ts";
 
 const seed = whole("FACET_FAULT_SEED", randomInt(1_000_000));
 const cases = whole("FACET_FAULT_CASES", 100);
-const plan = planKills(seed, cases);
+/** Kills of one part only, to look at it closely. */
+const only = victims.find((victim) => victim === process.env.FACET_FAULT_VICTIM);
+const plan = planKills(seed, cases, only === undefined ? victims : [only]);
 
 let system: FaultSystem;
 let undisturbed: string;
@@ -15,9 +17,11 @@ let late = 0;
 let whole_runs = 0;
 
 beforeAll(async () => {
-  console.log(`${cases} kills in ${plan.length} runs; FACET_FAULT_SEED=${seed} FACET_FAULT_CASES=${cases}`);
+  console.log(
+    `${cases} kills in ${plan.length} runs; FACET_FAULT_SEED=${seed} FACET_FAULT_CASES=${cases}${only === undefined ? "" : ` FACET_FAULT_VICTIM=${only}`}`,
+  );
   system = await FaultSystem.start();
-  const { id, live } = await runWithKills(system, "undisturbed", [], () => undefined);
+  const { id, live } = await runWithKills(system, "undisturbed", []);
   const { sae } = await system.client.api.runs.get.query({ id });
   undisturbed = sae?.sha256 ?? "";
   await expectNothingLost(system, id, live, undisturbed);

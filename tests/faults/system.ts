@@ -24,6 +24,7 @@ export interface Standing {
   status: RunStatus;
   desired: string;
   step: number;
+  total: number;
   attempt: number;
   /** Deaths since the newest checkpoint. */
   interruptions: number;
@@ -89,10 +90,10 @@ export class FaultSystem {
   }
 
   /** Makes the run through the API; a request whose answer is lost is looked for before it is sent again. */
-  async create(name: string): Promise<string> {
+  async create(name: string, config: Parameters<typeof smallRunInput>[1]): Promise<string> {
     for (const deadline = Date.now() + patienceMs; ; ) {
       try {
-        return (await this.client.api.runs.create.mutate(smallRunInput(name))).id;
+        return (await this.client.api.runs.create.mutate(smallRunInput(name, config))).id;
       } catch (error) {
         if (!isOutage(error) || Date.now() > deadline) throw error;
         await this.#served();
@@ -126,6 +127,7 @@ export class FaultSystem {
           status: runs.status,
           desired: runs.desired,
           step: runs.step,
+          total: runs.total_steps,
           attempt: runs.attempt,
           interruptions: runs.interruptions,
           reason: runs.reason,
@@ -269,7 +271,7 @@ export class FaultSystem {
     if (left && before !== null && heldStatuses.includes(before.status)) {
       await until(
         "the thawed worker notices",
-        () => worker.output().includes("is not this worker's any more"),
+        () => worker.output().includes(`Run ${id} is not this worker's any more`),
         truthMs,
       );
     }

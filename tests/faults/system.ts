@@ -205,6 +205,7 @@ export class FaultSystem {
         return untruth === null;
       },
       truthMs,
+      200,
     ).catch((cause: unknown) => {
       throw new Error(
         `${truthMs / 1_000} s after the kill the run is said to be ${untruth}.\n${this.output()}`,

@@ -26,7 +26,9 @@ const kill = (victim: Victim, moment: Moment, step: number): Kill => ({
   left: false,
 });
 
-it("a run loses nothing when trainer, database, worker and API are killed under it", async () => {
+it("a run loses nothing when trainer, database, worker and API are killed under it", {
+  timeout: 300_000,
+}, async () => {
   const undisturbed = await runWithKills(system, "undisturbed", [], undefined, config);
   const { sae } = await system.client.api.runs.get.query({ id: undisturbed.id });
   const { id, live } = await runWithKills(

@@ -28,6 +28,15 @@ export default defineConfig({
       },
       {
         test: {
+          name: "faults",
+          include: ["tests/faults/**/*.test.ts"],
+          globalSetup: ["tests/integration/postgres.setup.ts"],
+          pool: "forks",
+          hookTimeout: 300_000,
+        },
+      },
+      {
+        test: {
           name: "slow",
           include: ["tests/slow/**/*.test.ts"],
           globalSetup: ["tests/integration/postgres.setup.ts"],

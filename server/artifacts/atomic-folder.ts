@@ -127,6 +127,22 @@ async function replace(aside: string, target: string): Promise<void> {
   }
 }
 
+/**
+ * Moves the whole folder `draft` to `target` on the same disk, in the place of what is there. Called again after that
+ * it does nothing, so that it may be repeated with the transaction it is part of. Throws `StorageError`.
+ */
+export async function publishFolder(draft: string, target: string): Promise<void> {
+  const parent = path.dirname(target);
+  try {
+    if (!(await exists(draft)) && (await exists(target))) return;
+    await mkdir(parent, { recursive: true });
+    await replace(draft, target);
+    await syncFolder(parent);
+  } catch (error) {
+    throw storageError(parent, error);
+  }
+}
+
 async function exists(target: string): Promise<boolean> {
   return stat(target).then(
     () => true,

@@ -8,9 +8,12 @@ import { statusColumns, writeRun } from "./write.ts";
 
 /** A worker silent for longer is taken for dead. */
 export const workerSilenceSeconds = 10;
-/** A run that outlived this many workers in a row without a new checkpoint is given up: it probably kills them. */
-const interruptionLimit = 5;
+/** A run under which this many workers or trainers died in a row without a new checkpoint is given up: it probably kills them. */
+export const interruptionLimit = 5;
 const reapIntervalMs = 3_000;
+
+/** The name by which a worker's sessions are known to the database. */
+export const workerSession = (id: string) => `facet worker ${id}`;
 /** A waiting run gets its job in the transaction that makes it wait; only one that waits longer is looked after. */
 const jobPatienceSeconds = 5;
 
@@ -100,12 +103,17 @@ async function interruptRuns(
       desired: runs.desired,
       attempt: runs.attempt,
       interruptions: runs.interruptions,
+      workerId: workers.id,
       host: workers.host,
     })
     .from(runs)
     .leftJoin(workers, eq(workers.id, runs.worker_id))
     .where(and(inArray(runs.status, [...heldStatuses]), which));
   const reaped: string[] = [];
+  await endSessions(
+    db,
+    orphans.flatMap(({ workerId }) => workerId ?? []),
+  );
   for (const run of orphans) {
     const { to, reason } = fate(run, cause(run.host));
     await db.transaction(async (tx) => {
@@ -121,6 +129,18 @@ async function interruptRuns(
     });
   }
   return reaped;
+}
+
+/**
+ * A worker that stands still in the middle of a transaction, or is cut off from the network there, keeps its run's row
+ * locked for as long as that lasts: its sessions end first.
+ */
+async function endSessions(db: Executor, workerIds: readonly string[]): Promise<void> {
+  if (workerIds.length === 0) return;
+  const names = workerIds.map((id) => sql`${workerSession(id)}`);
+  await db.execute(sql`
+    select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and application_name in (${sql.join(names, sql`, `)})`);
 }
 
 function fate(

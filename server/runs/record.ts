@@ -18,7 +18,7 @@ import type { SaeConfig } from "../../gpu/sae/sae.ts";
 import type { StepMetrics } from "../../gpu/sae/trainer.ts";
 import { ConflictError, LostLeaseError } from "../errors.ts";
 import type { ModelMeasures } from "../saes/measures.ts";
-import { checkpointView, runSourceOf, saeView, wholeConfig } from "./read.ts";
+import { checkpointView, runSourceOf, saeView, stepMetrics, wholeConfig } from "./read.ts";
 import { readLive } from "./source-live.ts";
 import { readSourceSets, type SourceSet } from "./source-sets.ts";
 import { type Actor, assertLegal, heldStatuses, waitingStatuses } from "./state-machine.ts";
@@ -117,20 +117,43 @@ export async function desiredState(db: Executor, lease: Lease): Promise<DesiredS
 }
 
 /**
- * Tells where training goes on after a checkpoint was loaded, so that progress is true from the first moment.
- * Evaluations of later steps are of an SAE that is no more; those steps come again, if at all.
+ * Takes the run back to the step from which training goes on, so that all it shows is true from the first moment: what
+ * was recorded of later steps may never be reached again, for the run may be stopped before. Checkpoints of later steps
+ * are damaged, or the training would go on from them. `tidy` is called with the folders of all recorded checkpoints
+ * while no other attempt can record one.
  */
-export async function recordResume(db: Executor, lease: Lease, step: number): Promise<void> {
+export async function recordResume(
+  db: Executor,
+  lease: Lease,
+  step: number,
+  tidy: (recorded: string[]) => Promise<void> = nothing,
+): Promise<void> {
   await db.transaction(async (tx) => {
-    await writeHeld(tx, lease, {
-      set: { step },
-      events: step > 0 ? [{ type: "progress", message: `Goes on from the checkpoint at step ${step}.` }] : [],
-    });
+    await lockHeld(tx, lease);
+    const recorded = await tx
+      .select({ path: checkpoints.path })
+      .from(checkpoints)
+      .where(eq(checkpoints.run_id, lease.runId));
+    await tidy(recorded.map((row) => row.path));
+    await tx.delete(run_metrics).where(and(eq(run_metrics.run_id, lease.runId), gt(run_metrics.step, step)));
     await tx
       .delete(run_model_evaluations)
       .where(and(eq(run_model_evaluations.run_id, lease.runId), gt(run_model_evaluations.step, step)));
+    await tx.delete(checkpoints).where(and(eq(checkpoints.run_id, lease.runId), gt(checkpoints.step, step)));
+    const [last] = await tx
+      .select()
+      .from(run_metrics)
+      .where(eq(run_metrics.run_id, lease.runId))
+      .orderBy(desc(run_metrics.step))
+      .limit(1);
+    await writeHeld(tx, lease, {
+      set: { step, latest: last === undefined ? null : stepMetrics(last), fvu: last?.fvu ?? null },
+      events: step > 0 ? [{ type: "progress", message: `Goes on from the checkpoint at step ${step}.` }] : [],
+    });
   });
 }
+
+const nothing = () => Promise.resolve();
 
 export async function recordMemory(
   db: Executor,
@@ -239,14 +262,19 @@ export async function recordEvent(
   await writeHeld(db, lease, { set: {}, events: [event] });
 }
 
-/** Call after the folder `path` (relative to FACET_HOME) stands on disk. A step already recorded is overwritten. */
+/**
+ * A step already recorded is overwritten. `publish` puts the folder in its place, `path` (relative to FACET_HOME),
+ * while the run's row is locked: an attempt that has lost the run cannot touch what a later one recorded there.
+ */
 export async function recordCheckpoint(
   db: Executor,
   lease: Lease,
   checkpoint: Omit<CheckpointView, "id" | "created_at"> & { path: string },
+  publish: () => Promise<void> = nothing,
 ): Promise<CheckpointView> {
   return db.transaction(async (tx) => {
     await lockHeld(tx, lease);
+    await publish();
     const values = { ...checkpoint, created_at: new Date() };
     const [row] = await tx
       .insert(checkpoints)
@@ -273,14 +301,16 @@ export type RecordedSae = Omit<SaeView, "id" | "created_at"> & {
   in_model: { step: number; subject: EvaluationSubject; precision: Precision; result: ModelMeasures } | null;
 };
 
-/** Call after the SAE's folder stands on disk and before the run is moved to completed or stopped. */
+/** Call before the run is moved to completed or stopped. `publish` puts the folder in its place, as a checkpoint's. */
 export async function recordSae(
   db: Executor,
   lease: Lease,
   { config, in_model, ...sae }: RecordedSae,
+  publish: () => Promise<void> = nothing,
 ): Promise<SaeView> {
   return db.transaction(async (tx) => {
     await lockHeld(tx, lease);
+    await publish();
     const [run] = await tx.select({ name: runs.name }).from(runs).where(eq(runs.id, lease.runId));
     const { d_in, d_out, d_sae, metadata } = config;
     const { model_name, dataset_name } = metadata;
@@ -346,7 +376,8 @@ async function insertModelEvaluation(
  * Moves a run from one of `from` to `to` as the worker that holds `attempt`, or with a null attempt as the reaper.
  * Throws `ConflictError` for a move that the state machine forbids or when the run is in none of `from`, and
  * `LostLeaseError` when the attempt does not hold the run. An interruption while a pause was under way ends paused.
- * Returns the status reached.
+ * A move that the same attempt has made already is not made again: its confirmation may have been lost with the
+ * connection. `death` counts it among the deaths without a new checkpoint. Returns the status reached.
  */
 export async function transition(
   db: Executor,
@@ -355,6 +386,7 @@ export async function transition(
   from: readonly RunStatus[],
   to: RunStatus,
   reason: string | null = null,
+  { death = false }: { death?: boolean } = {},
 ): Promise<RunStatus> {
   const actor: Actor = attempt === null ? "reaper" : "worker";
   return db.transaction(async (tx) => {
@@ -366,7 +398,9 @@ export async function transition(
     if (current === undefined || (attempt !== null && current.attempt !== attempt)) {
       throw new LostLeaseError(runId, attempt ?? 0);
     }
+    const reached = to === "interrupted" && current.desired === "pause" ? "paused" : to;
     if (!from.includes(current.status)) {
+      if (attempt !== null && current.status === reached) return reached;
       if (attempt !== null && !heldStatuses.includes(current.status)) {
         throw new LostLeaseError(runId, attempt);
       }
@@ -374,7 +408,6 @@ export async function transition(
         `The run is ${current.status}, not ${from.join(" or ")}, so it cannot become ${to}.`,
       );
     }
-    const reached = to === "interrupted" && current.desired === "pause" ? "paused" : to;
     assertLegal(current.status, reached, actor);
     const row = await writeRun(tx, {
       id: runId,
@@ -382,6 +415,7 @@ export async function transition(
       set: {
         ...statusColumns(reached, reason),
         ...(reached === "completed" ? { step: runs.total_steps } : {}),
+        ...(death ? { interruptions: sql`${runs.interruptions} + 1` } : {}),
       },
       events: [{ type: "status", status: reached, reason }],
     });

@@ -14,7 +14,7 @@ export async function sayFinished(
   finished: FinishedSae,
 ): Promise<void> {
   const in_model = await inModel(gpu, task, say, finished);
-  await say({ type: "sae", sae: { ...finished.recorded, in_model } });
+  await say({ type: "sae", draft: finished.draft, sae: { ...finished.recorded, in_model } });
 }
 
 /** Null for what is not measured so; the SAE is whole without it, so a failure is told and passed over. */

@@ -7,6 +7,7 @@ import type { Trainer } from "../../gpu/sae/trainer.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { writeSaeFolder } from "../formats/sae-folder.ts";
 import type { RecordedSae } from "../runs/record.ts";
+import { draftPath } from "./checkpoints.ts";
 import type { FromTrainer, TrainingTask } from "./messages.ts";
 import type { RunActivations } from "./run-source.ts";
 
@@ -16,11 +17,12 @@ function evaluationTokens(trainer: Trainer, source: RunActivations): number {
   return Math.min(wanted, source.activations.n_tokens ?? wanted);
 }
 
-/** What a run leaves: the SAE, and what is recorded of its folder, which stands on disk. */
+/** What a run leaves: the SAE, and what is recorded of its folder, which stands on disk at `draft` in FACET_HOME. */
 export interface FinishedSae {
   sae: Sae;
   /** After which it stands. */
   step: number;
+  draft: string;
   recorded: Omit<RecordedSae, "in_model">;
 }
 
@@ -38,7 +40,8 @@ export async function finishRun(
   const recovery =
     source.synthetic === null ? null : await evaluateRecovery({ gpu, source: source.synthetic, sae });
   const relative = path.join("runs", task.runId, "sae", folderName(task.hookName));
-  const { bytes, sha256 } = await writeSaeFolder(path.join(task.home, relative), sae, {
+  const draft = path.join(draftPath(task), "sae");
+  const { bytes, sha256 } = await writeSaeFolder(path.join(task.home, draft), sae, {
     feature_frequency,
     runner_cfg: {
       trained_by: "facet",
@@ -54,6 +57,7 @@ export async function finishRun(
   return {
     sae,
     step: trainer.step,
+    draft,
     recorded: {
       hook_name: task.hookName,
       architecture: task.config.architecture,

@@ -8,10 +8,11 @@ import { type OpenedDatabase, openDatabase } from "../../db/open.ts";
 import { assertReachable, DatabaseUnreachableError } from "../../db/reach.ts";
 import { workers } from "../../db/schema.ts";
 import { takeSessionLock } from "../../db/session-lock.ts";
+import { uuidv7 } from "../../db/uuid.ts";
 import { reapCaptures, requeueCapturesOf } from "../captures/record.ts";
 import { type Environment, EnvironmentError, environment } from "../environment.ts";
 import { openQueue, type RunQueue } from "../queue.ts";
-import { interruptRunsOf, startReaper } from "../runs/reaper.ts";
+import { interruptRunsOf, startReaper, workerSession } from "../runs/reaper.ts";
 import { openRunSignals } from "../runs/signals.ts";
 import { interruptions, undoAll } from "../start/ending.ts";
 import { captureOne } from "./capture-session.ts";
@@ -62,7 +63,8 @@ process.exit();
 async function work(env: Environment): Promise<void> {
   const url = await databaseUrl(env);
   await migrateDatabase(url);
-  const opened = openDatabase(url, { name: `facet worker ${process.pid}` });
+  const workerId = uuidv7();
+  const opened = openDatabase(url, { name: workerSession(workerId) });
   undo.push(opened.close);
   const { db } = opened;
 
@@ -86,7 +88,7 @@ async function work(env: Environment): Promise<void> {
   const queue = await openQueue(url, { role: "worker", onError: (error) => log(`Queue: ${error.message}`) });
   undo.push(() => queue.close());
   await takeFromDead(opened, queue);
-  const worker = await registerWorker(opened, capabilities, memoryBytes, log);
+  const worker = await registerWorker(opened, { id: workerId, capabilities, memoryBytes }, log);
   undo.push(worker.end);
   const signals = await openRunSignals(opened.sql);
   undo.push(signals.close);

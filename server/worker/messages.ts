@@ -108,10 +108,14 @@ export type FromTrainer =
   | { type: "warning" | "progress"; message: string }
   /** Said before the checkpoint of its step. */
   | { type: "evaluation"; evaluation: ModelEvaluationAtStep }
-  /** The folder stands on disk. */
-  | { type: "checkpoint"; checkpoint: Omit<CheckpointView, "id" | "created_at"> & { path: string } }
-  /** The SAE's folder stands on disk. */
-  | { type: "sae"; sae: RecordedSae }
+  /** The folder stands on disk at `draft`, relative to FACET_HOME; its place is the checkpoint's path. */
+  | {
+      type: "checkpoint";
+      draft: string;
+      checkpoint: Omit<CheckpointView, "id" | "created_at"> & { path: string };
+    }
+  /** The same of the SAE's folder. */
+  | { type: "sae"; draft: string; sae: RecordedSae }
   /** Part done, in [0, 1]. */
   | { type: "evaluating"; progress: number }
   /** The last message of an evaluation on stored activations. */

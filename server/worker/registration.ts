@@ -2,7 +2,6 @@ import { hostname } from "node:os";
 import { eq, sql } from "drizzle-orm";
 import type { OpenedDatabase } from "../../db/open.ts";
 import { workers } from "../../db/schema.ts";
-import { uuidv7 } from "../../db/uuid.ts";
 import type { Capabilities } from "../../gpu/device/gpu.ts";
 
 export interface Registration {
@@ -16,11 +15,9 @@ const heartbeatMs = 2_000;
 /** Makes this worker's row and keeps its heartbeat; a beat that fails is followed by the next. */
 export async function registerWorker(
   { db }: OpenedDatabase,
-  capabilities: Capabilities,
-  memoryBytes: number | null,
+  { id, capabilities, memoryBytes }: { id: string; capabilities: Capabilities; memoryBytes: number | null },
   log: (line: string) => void,
 ): Promise<Registration> {
-  const id = uuidv7();
   await db.insert(workers).values({
     id,
     host: hostname(),

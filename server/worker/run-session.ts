@@ -1,10 +1,14 @@
+import { rm } from "node:fs/promises";
+import path from "node:path";
 import { eq } from "drizzle-orm";
 import type { Executor } from "../../db/executor.ts";
 import { runs } from "../../db/schema.ts";
 import type { EvaluationSubject } from "../../db/stored.ts";
 import { isTranscoder } from "../../gpu/sae/architecture.ts";
+import { publishFolder } from "../artifacts/atomic-folder.ts";
 import { LostLeaseError } from "../errors.ts";
 import type { RunQueue } from "../queue.ts";
+import { interruptionLimit } from "../runs/reaper.ts";
 import {
   type ClaimedRun,
   desiredState,
@@ -20,6 +24,7 @@ import {
 import type { RunSignals } from "../runs/signals.ts";
 import { heldStatuses } from "../runs/state-machine.ts";
 import type { DesiredState, RunStatus } from "../runs/views.ts";
+import { draftPath, removeUnrecorded } from "./checkpoints.ts";
 import type { FromTrainer, TrainerControl, TrainingFailure } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
 import { describeCrash, forkTrainer, type Trainer } from "./trainer.ts";
@@ -55,8 +60,6 @@ type Ending =
   /** The run is not this worker's any more. */
   | { type: "lost" };
 
-/** Trainers that die one after the other without a new checkpoint before the run counts as failed. */
-const mostLosses = 2;
 const controlWords: Record<DesiredState, TrainerControl["control"]> = {
   run: "continue",
   pause: "pause",
@@ -74,33 +77,41 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
   let trainer: Trainer | null = null;
   let ending: Ending | null = null;
   const settle = (how: Ending) => {
+    // A run that is someone else's is so whatever the trainer says it came to.
+    if (how.type === "lost") ending = how;
     ending ??= how;
     if (how.type === "lost") trainer?.kill();
   };
 
-  const outbox = new Outbox({
-    writeMetrics: (rows) => recordMetrics(db, lease, rows),
-    onRefused: (error) => {
-      log(error.message);
-      settle(
-        error instanceof LostLeaseError
-          ? { type: "lost" }
-          : {
-              type: "failed",
-              kind: "final",
-              reason: `What the run reported cannot be stored: ${error.message}`,
-            },
-      );
-      trainer?.kill();
-    },
-    onReachable: (reachable) =>
-      log(reachable ? "The database answers again." : "The database does not answer; training goes on."),
+  const publish = (draft: string, place: string) =>
+    publishFolder(path.join(options.home, draft), path.join(options.home, place));
+
+  const openOutbox = (onRefused: (error: Error) => void) =>
+    new Outbox({
+      writeMetrics: (rows) => recordMetrics(db, lease, rows),
+      onRefused: (error) => {
+        log(error.message);
+        if (error instanceof LostLeaseError) settle({ type: "lost" });
+        else onRefused(error);
+      },
+      onReachable: (reachable) =>
+        log(reachable ? "The database answers again." : "The database does not answer; training goes on."),
+    });
+  let refusal: string | null = null;
+  const outbox = openOutbox((error) => {
+    refusal = `What the run reported cannot be stored: ${error.message}`;
+    settle({ type: "failed", kind: "final", reason: refusal });
+    trainer?.kill();
   });
 
   const onMessage = (message: FromTrainer) => {
     switch (message.type) {
       case "training":
-        outbox.add(() => recordResume(db, lease, message.step));
+        outbox.add(() =>
+          recordResume(db, lease, message.step, (recorded) =>
+            removeUnrecorded(options.home, lease, recorded),
+          ),
+        );
         outbox.add(() => recordMemory(db, lease, { planned_bytes: message.memory.total }));
         outbox.add(() => transition(db, claim.runId, claim.attempt, ["initializing"], "running"));
         break;
@@ -115,10 +126,14 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
         outbox.add(() => recordModelEvaluation(db, lease, message.evaluation));
         break;
       case "checkpoint":
-        outbox.add(() => recordCheckpoint(db, lease, message.checkpoint));
+        outbox.add(() =>
+          recordCheckpoint(db, lease, message.checkpoint, () =>
+            publish(message.draft, message.checkpoint.path),
+          ),
+        );
         break;
       case "sae":
-        outbox.add(() => recordSae(db, lease, message.sae));
+        outbox.add(() => recordSae(db, lease, message.sae, () => publish(message.draft, message.sae.path)));
         break;
       case "ended":
         settle({ type: message.outcome });
@@ -161,6 +176,8 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
   over.abort();
   await relaying;
   if (ending !== null) await conclude(ending);
+  // What is in it now will never be recorded.
+  await rm(path.join(options.home, draftPath(lease)), { recursive: true, force: true });
 
   /** Tells the trainer what the user wants of the run, and that the worker is to end. */
   async function relayWishes(to: Trainer, signal: AbortSignal): Promise<void> {
@@ -204,6 +221,11 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
         break;
     }
     await outbox.flushed();
+    if (refusal === null) return;
+    // The outbox has closed over it, and with it over the end.
+    const last = openOutbox(() => undefined);
+    last.add(() => finish("failed", refusal));
+    await last.flushed();
   }
 
   function finish(to: RunStatus, reason: string | null): Promise<unknown> {
@@ -221,20 +243,28 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
   }
 
   async function retryOrFail(reason: string): Promise<void> {
-    const [row] = await db.select({ losses: runs.interruptions }).from(runs).where(eq(runs.id, claim.runId));
-    if (row !== undefined && row.losses + 1 < mostLosses)
-      await interrupt(`${reason} The run goes on from its checkpoint.`);
+    const [row] = await db.select({ deaths: runs.interruptions }).from(runs).where(eq(runs.id, claim.runId));
+    if (row !== undefined && row.deaths + 1 < interruptionLimit)
+      await interrupt(`${reason} The run goes on from its checkpoint.`, { death: true });
     else
       await finish(
         "failed",
-        `${reason} It happened again after a new start; look at logs/worker.log, then retry.`,
+        `${reason} It was the ${interruptionLimit}th time in a row without a new checkpoint, so the run was given up; look at logs/worker.log, then retry.`,
       );
   }
 
   /** Leaves the run for the next worker, which may be this one. */
-  async function interrupt(reason: string | null): Promise<void> {
+  async function interrupt(reason: string | null, how: { death?: boolean } = {}): Promise<void> {
     await db.transaction(async (tx) => {
-      const reached = await transition(tx, claim.runId, claim.attempt, heldStatuses, "interrupted", reason);
+      const reached = await transition(
+        tx,
+        claim.runId,
+        claim.attempt,
+        heldStatuses,
+        "interrupted",
+        reason,
+        how,
+      );
       if (reached === "interrupted") await options.queue.enqueue(tx, claim.runId, claim.attempt);
     });
   }

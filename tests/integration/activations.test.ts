@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ActivationSetView } from "../../server/activations/views.ts";
 import { runCommand } from "../../server/cli/commands.ts";
 import { createFacetClient } from "../../server/client.ts";
-import { type ApiServer, serveApi, type TestServices, testServices } from "./api-server.ts";
+import { type TestServices, testServices } from "./api-server.ts";
+import { type ApiServer, serveApi } from "./serve-api.ts";
 
 let test: TestServices;
 let server: ApiServer;

@@ -4,15 +4,8 @@ import { runCommand } from "../../server/cli/commands.ts";
 import { createFacetClient, faultsOf } from "../../server/client.ts";
 import { claimRun, recordMetrics, transition } from "../../server/runs/record.ts";
 import { ensureSampleRun } from "../../server/runs/sample.ts";
-import {
-  type ApiServer,
-  addWorker,
-  metricsRow,
-  serveApi,
-  syntheticRun,
-  type TestServices,
-  testServices,
-} from "./api-server.ts";
+import { addWorker, metricsRow, syntheticRun, type TestServices, testServices } from "./api-server.ts";
+import { type ApiServer, serveApi } from "./serve-api.ts";
 
 describe("the API on loopback", () => {
   let test: TestServices;

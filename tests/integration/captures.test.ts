@@ -4,9 +4,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CaptureView } from "../../server/captures/views.ts";
 import { runCommand } from "../../server/cli/commands.ts";
 import { createFacetClient, faultsOf } from "../../server/client.ts";
-import { type ApiServer, serveApi, type TestServices, testServices } from "./api-server.ts";
+import { type TestServices, testServices } from "./api-server.ts";
 import { readyDatasetOf, readyModelOf, readyTokenizationOf } from "./language-models.ts";
 import { type Program, until } from "./processes.ts";
+import { type ApiServer, serveApi } from "./serve-api.ts";
 import { tiny } from "./tiny-model.ts";
 import { startWorker, untilEnded } from "./worker-runs.ts";
 

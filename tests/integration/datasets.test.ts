@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCommand } from "../../server/cli/commands.ts";
 import { createFacetClient, faultsOf } from "../../server/client.ts";
 import type { DatasetDetail } from "../../server/datasets/views.ts";
-import { type ApiServer, serveApi, type TestServices, testServices } from "./api-server.ts";
+import { type TestServices, testServices } from "./api-server.ts";
+import { type ApiServer, serveApi } from "./serve-api.ts";
 import { tinyTexts, writeTinyTexts } from "./tiny-model.ts";
 
 let test: TestServices;

@@ -2,9 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCommand } from "../../server/cli/commands.ts";
 import { createFacetClient } from "../../server/client.ts";
 import type { CreateRunInput } from "../../server/runs/check.ts";
-import { type ApiServer, serveApi, type TestServices, testServices } from "./api-server.ts";
+import { type TestServices, testServices } from "./api-server.ts";
 import { readyDatasetOf, readyModelOf, readyTokenizationOf } from "./language-models.ts";
 import { type Program, until } from "./processes.ts";
+import { type ApiServer, serveApi } from "./serve-api.ts";
 import { tiny } from "./tiny-model.ts";
 import { metricSteps, startWorker, untilEnded, untilRun } from "./worker-runs.ts";
 

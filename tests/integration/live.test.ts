@@ -11,15 +11,8 @@ import {
   transition,
 } from "../../server/runs/record.ts";
 import type { LiveMessage, RunEvent } from "../../server/runs/views.ts";
-import {
-  type ApiServer,
-  addWorker,
-  metricsRow,
-  serveApi,
-  syntheticRun,
-  type TestServices,
-  testServices,
-} from "./api-server.ts";
+import { addWorker, metricsRow, syntheticRun, type TestServices, testServices } from "./api-server.ts";
+import { type ApiServer, serveApi } from "./serve-api.ts";
 
 let test: TestServices;
 let server: ApiServer;

@@ -8,8 +8,9 @@ import { createFacetClient, faultsOf } from "../../server/client.ts";
 import { failAbandonedModels } from "../../server/models/register.ts";
 import type { ModelDetail } from "../../server/models/views.ts";
 import { commitOf, type HubRequest, startHub } from "../reference/hub-server.ts";
-import { type ApiServer, serveApi, type TestServices, testServices } from "./api-server.ts";
+import { type TestServices, testServices } from "./api-server.ts";
 import { until } from "./processes.ts";
+import { type ApiServer, serveApi } from "./serve-api.ts";
 import { tiny, writeTinyModel } from "./tiny-model.ts";
 
 let test: TestServices;

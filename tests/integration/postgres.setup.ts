@@ -7,6 +7,8 @@ import { ensureDatabase } from "../../db/embedded.ts";
 declare module "vitest" {
   interface ProvidedContext {
     postgresUrl: string;
+    /** Folder of that server, for tests that kill and start it. */
+    postgresHome: string;
   }
 }
 
@@ -17,6 +19,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   fs.chmodSync(home, 0o755);
   const server = await ensureDatabase(home);
   project.provide("postgresUrl", server.url);
+  project.provide("postgresHome", home);
   return async () => {
     await server.stop();
     fs.rmSync(home, { recursive: true, force: true });

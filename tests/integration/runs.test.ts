@@ -14,6 +14,7 @@ import {
   claimRun,
   recordCheckpoint,
   recordMetrics,
+  recordResume,
   recordSae,
   transition,
 } from "../../server/runs/record.ts";
@@ -287,6 +288,25 @@ describe("what a worker records", () => {
     const run = await getRun(db, { id: lease.runId });
     expect(run).toMatchObject({ step: 30, seq: 7, latest: { step: 30 } });
     expect(run.eta_seconds).toBeCloseTo((244 - 30) / 10);
+  });
+
+  it("goes back with the run to the step of its checkpoint, and forgets what came after", async () => {
+    const { db } = test.services;
+    const lease = await running("taken back");
+    await recordMetrics(db, lease, [metricsRow(10), metricsRow(20), metricsRow(30)]);
+    await recordCheckpoint(db, lease, checkpoint(20));
+    await recordCheckpoint(db, lease, checkpoint(30));
+    const tidied: string[] = [];
+    await recordResume(db, lease, 20, async (recorded) => {
+      tidied.push(...recorded);
+    });
+    const run = await getRun(db, { id: lease.runId });
+    expect(run).toMatchObject({ step: 20, latest: metricsRow(20) });
+    expect(run.checkpoints.map(({ step }) => step)).toEqual([20]);
+    expect((await runMetrics(db, { id: lease.runId, points: 20 })).rows.map(({ step }) => step)).toEqual([
+      10, 20,
+    ]);
+    expect(tidied.sort()).toEqual([checkpoint(20).path, checkpoint(30).path]);
   });
 
   it("keeps numbers whole under concurrent writers", async () => {

@@ -8,8 +8,9 @@ import { createFacetClient } from "../../server/client.ts";
 import { readSaeFolder } from "../../server/formats/sae-folder.ts";
 import { openZip } from "../../server/formats/zip.ts";
 import type { SaeDetail } from "../../server/saes/views.ts";
-import { type ApiServer, serveApi, type TestServices, testServices } from "./api-server.ts";
+import { type TestServices, testServices } from "./api-server.ts";
 import { type Program, until } from "./processes.ts";
+import { type ApiServer, serveApi } from "./serve-api.ts";
 import { tinySae, tinySaeFolder, tinySet } from "./tiny-saes.ts";
 import { startWorker } from "./worker-runs.ts";
 

@@ -1,11 +1,12 @@
 import { eq, sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openDatabase } from "../../db/open.ts";
 import { runs, workers } from "../../db/schema.ts";
 import { controlRun } from "../../server/runs/control.ts";
 import { createRun } from "../../server/runs/create.ts";
 import { deleteRun } from "../../server/runs/delete.ts";
 import { getRun } from "../../server/runs/get.ts";
-import { ensureJobs, interruptRunsOf, reapRuns } from "../../server/runs/reaper.ts";
+import { ensureJobs, interruptRunsOf, reapRuns, workerSession } from "../../server/runs/reaper.ts";
 import { claimRun, recordCheckpoint, recordMetrics, transition } from "../../server/runs/record.ts";
 import {
   allowedControls,
@@ -66,7 +67,7 @@ describe("transitions", () => {
   it("are refused from a state that was not expected, and to an attempt that holds the run no more", async () => {
     const { db } = test.services;
     await put("running", "run", 3);
-    await expect(transition(db, runId, 3, ["initializing"], "running")).rejects.toMatchObject({
+    await expect(transition(db, runId, 3, ["initializing"], "completed")).rejects.toMatchObject({
       name: "ConflictError",
     });
     await expect(transition(db, runId, 2, ["running"], "completed")).rejects.toMatchObject({
@@ -77,6 +78,16 @@ describe("transitions", () => {
       name: "LostLeaseError",
     });
     expect(await now()).toBe("paused");
+  });
+
+  it("that the same attempt has made already are not made again", async () => {
+    const { db } = test.services;
+    await put("running", "run", 3);
+    const { seq } = await getRun(db, { id: runId });
+    expect(await transition(db, runId, 3, ["initializing"], "running")).toBe("running");
+    await put("paused", "run", 3);
+    expect(await transition(db, runId, 3, ["running"], "paused")).toBe("paused");
+    expect((await getRun(db, { id: runId })).seq).toBe(seq);
   });
 
   it("to interrupted end paused when a pause was under way", async () => {
@@ -153,6 +164,24 @@ describe("the reaper", () => {
     });
     const jobs = await raw`select 1 from pgboss.job where singleton_key = ${`${runId}:7`}`;
     expect(jobs).toHaveLength(1);
+    await silence(0);
+  });
+
+  it("takes a run from a worker that stands still in the middle of a write to it", async () => {
+    const { db, queue, env } = test.services;
+    await put("running", "run", 9);
+    await silence(11);
+    const frozen = openDatabase(env.database_url ?? "", { connections: 1, name: workerSession(workerId) });
+    let reaping: Promise<unknown> = Promise.resolve();
+    const write = frozen.db.transaction(async (tx) => {
+      await tx.select().from(runs).where(eq(runs.id, runId)).for("update");
+      reaping = reapRuns(db, queue);
+      await reaping;
+    });
+    await expect(write).rejects.toThrow();
+    await reaping;
+    expect(await now()).toBe("interrupted");
+    await frozen.close();
     await silence(0);
   });
 

@@ -6,8 +6,9 @@ import { tokenizations } from "../../db/schema.ts";
 import { runCommand } from "../../server/cli/commands.ts";
 import { createFacetClient, faultsOf } from "../../server/client.ts";
 import type { TokenizationView } from "../../server/tokens/views.ts";
-import { type ApiServer, serveApi, type TestServices, testServices } from "./api-server.ts";
+import { type TestServices, testServices } from "./api-server.ts";
 import { readyDatasetOf, readyModelOf } from "./language-models.ts";
+import { type ApiServer, serveApi } from "./serve-api.ts";
 import { tinyTexts } from "./tiny-model.ts";
 
 let test: TestServices;

@@ -1,5 +1,6 @@
 import { asc, eq } from "drizzle-orm";
 import { run_metrics } from "../../db/schema.ts";
+import type { CreateRunInput } from "../../server/runs/check.ts";
 import { createRun } from "../../server/runs/create.ts";
 import { getRun } from "../../server/runs/get.ts";
 import { endedStatuses } from "../../server/runs/state-machine.ts";
@@ -31,17 +32,23 @@ export const smallRun = {
   checkpoint_every_steps: checkpointEvery,
 };
 
-export async function createSmallRun(
-  { services: { db, queue, env } }: TestServices,
-  name: string,
-  config: Partial<typeof smallRun> & { seed?: number } = {},
-): Promise<string> {
-  const { id } = await createRun(db, queue, env.home, {
+/** Steps of a small run. */
+export const smallSteps = smallRun.training_tokens / smallRun.train_batch_size_tokens;
+
+export function smallRunInput(name: string, config: Partial<typeof smallRun> = {}): CreateRunInput {
+  return {
     name,
     source: { kind: "synthetic", synthetic: { d_in: smallRun.d_in, n_features: 32 } },
     config: { ...smallRun, ...config },
-  });
-  return id;
+  };
+}
+
+export async function createSmallRun(
+  { services: { db, queue, env } }: TestServices,
+  name: string,
+  config: Partial<typeof smallRun> = {},
+): Promise<string> {
+  return (await createRun(db, queue, env.home, smallRunInput(name, config))).id;
 }
 
 /** Waits until the run is as `look` asks; shows where it stands, and the worker's output, when it never is. */
@@ -71,7 +78,10 @@ export function untilEnded(test: TestServices, id: string, worker: Program): Pro
 }
 
 /** Steps with a metrics row, in order. */
-export async function metricSteps({ services: { db } }: TestServices, id: string): Promise<number[]> {
+export async function metricSteps(
+  { services: { db } }: { services: Pick<TestServices["services"], "db"> },
+  id: string,
+): Promise<number[]> {
   const rows = await db
     .select({ step: run_metrics.step })
     .from(run_metrics)
@@ -80,7 +90,7 @@ export async function metricSteps({ services: { db } }: TestServices, id: string
   return rows.map(({ step }) => step);
 }
 
-/** The steps at which a run of `total` steps reports. */
-export function expectedSteps(total: number): number[] {
-  return Array.from({ length: total / metricsEvery }, (_, index) => (index + 1) * metricsEvery);
+/** The steps at which a run that ends at step `last` reports. */
+export function expectedSteps(last: number): number[] {
+  return Array.from({ length: Math.floor(last / metricsEvery) }, (_, index) => (index + 1) * metricsEvery);
 }

@@ -12,6 +12,7 @@ import { useVisible } from "../_data/use-visible.ts";
 import { useSystemStatus } from "../_shell/connection-state.tsx";
 import { TokenizationPanel } from "../_tokenizations/tokenization-panel.tsx";
 import { Button, buttonClass } from "../_ui/button.tsx";
+import { classNames } from "../_ui/class-names.ts";
 import { ConfirmDialog } from "../_ui/dialog.tsx";
 import { formatBytes, formatCompact, formatCount } from "../_ui/format.ts";
 import { PageFailure, PageSkeleton } from "../_ui/page-states.tsx";
@@ -95,7 +96,12 @@ function Page({ model }: { model: ModelDetail }) {
           <Tiles label="Sizes" tiles={tilesOf(model)} />
         </div>
       ) : null}
-      <div className="grid items-start gap-4 lg:grid-cols-[minmax(0,1fr)_22rem]">
+      <div
+        className={classNames(
+          "grid items-start gap-4",
+          status === "ready" ? "lg:grid-cols-[minmax(0,1fr)_22rem]" : "max-w-2xl",
+        )}
+      >
         {status === "ready" ? (
           <div className="flex min-w-0 flex-col gap-4">
             <TokenizationPanel of={{ kind: "model", id, tokenizer: model.has_tokenizer === true }} />
@@ -138,12 +144,14 @@ function Header({ model }: { model: ModelDetail }) {
           <span className="truncate">{sourceWords(source)}</span>
         </nav>
         <h1 className="text-xl font-semibold tracking-tight break-words">{name}</h1>
-        {origin === name ? null : <p className="num mt-0.5 text-xs break-all text-ink-2">{origin}</p>}
+        {origin === name || source.kind === "sample" ? null : (
+          <p className="num mt-0.5 text-xs break-all text-ink-2">{origin}</p>
+        )}
       </div>
       <div className="flex flex-wrap items-center gap-2">
         {status === "ready" && uses.tokenizations > 0 ? (
           <>
-            <Link href={`/activations?capture=1&model=${id}`} className={buttonClass()}>
+            <Link href={`/activations?capture=1&model=${id}`} className={buttonClass("primary")}>
               <ScanLine aria-hidden size={14} />
               Capture activations
             </Link>
@@ -162,7 +170,7 @@ function Header({ model }: { model: ModelDetail }) {
             }}
           >
             <Trash2 aria-hidden size={14} />
-            Delete
+            <span className="max-sm:sr-only">Delete</span>
           </Button>
         )}
       </div>
@@ -177,7 +185,7 @@ function Header({ model }: { model: ModelDetail }) {
       >
         {used === null
           ? `${model.bytes === null ? "What was taken in so far goes" : `Its ${formatBytes(model.bytes)} on disk go`} with it. What it was imported from stays.`
-          : `It is used by ${used}, and cannot go before they do.`}
+          : `It is used by ${used}. What uses it must be deleted first.`}
       </ConfirmDialog>
     </header>
   );

@@ -70,7 +70,7 @@ const places: readonly Place[] = [
     path: () => `/runs/new?${subject}`,
     ready: async (page) => {
       await expect(page.getByRole("region", { name: "Live or from disk" })).toContainText("KiB");
-      await page.getByRole("button", { name: "Show the choices of Hook point" }).click();
+      await page.getByRole("combobox", { name: "Hook point", exact: true }).click();
       await expect(page.getByRole("option", { name: "blocks.0.hook_resid_post" })).toBeVisible();
     },
   },

@@ -64,7 +64,7 @@ export function describeModel(config: unknown): ModelSpec {
   }
   throw new UnsupportedModelError(
     model_type,
-    `there is no family of that type; there are ${supportedModelTypes.map(quoted).join(", ")}.`,
+    `there is no family of that type. Facet runs ${supportedModelTypes.join(", ")}.`,
   );
 }
 

@@ -8,7 +8,7 @@ import { ExplainedFact } from "../_ui/explained-fact.tsx";
 import { formatBytes, formatCompact, formatCount } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
 import { Notice } from "../_ui/notice.tsx";
-import { Fact } from "../_ui/panel.tsx";
+import { Fact, FactColumns } from "../_ui/panel.tsx";
 import { ScrollBox } from "../_ui/scroll-area.tsx";
 import { modelExplanations, precisions } from "./model-words.ts";
 
@@ -95,7 +95,7 @@ export function PreviewResult({ preview }: { preview: ModelPreviewView }) {
       ) : null}
       {sizes ? (
         <>
-          <dl className="grid gap-x-8 sm:grid-cols-2 sm:[&>div:nth-last-child(2)]:border-b-0">
+          <FactColumns>
             <Fact name="Type">{preview.model_type ?? "unknown"}</Fact>
             <ExplainedFact name="Parameters" explanation={modelExplanations.parameters}>
               <span className="num">{formatCompact(sizes.parameters)}</span>
@@ -121,7 +121,7 @@ export function PreviewResult({ preview }: { preview: ModelPreviewView }) {
             <Fact name="Stored as">
               <span className="num">{dtypes.map(([dtype]) => dtype).join(", ") || "unknown"}</span>
             </Fact>
-          </dl>
+          </FactColumns>
           <div>
             <h3 className="mb-2 flex items-center gap-1.5 text-ink-2">
               Memory

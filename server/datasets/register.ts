@@ -99,13 +99,13 @@ export async function importUploadedDataset(
 async function register(
   services: ImportServices,
   values: Pick<DatasetRow, "name" | "origin" | "source" | "options">,
-  prepare: (id: string) => Promise<void> = async () => {},
+  prepare?: (id: string) => Promise<void>,
 ): Promise<{ id: string }> {
   const [row] = await services.db
     .insert(datasets)
     .values({ id: uuidv7(), ...values })
     .returning();
-  await prepare(row!.id);
+  await prepare?.(row!.id);
   begin(services, row!);
   return { id: row!.id };
 }

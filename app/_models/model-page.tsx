@@ -24,6 +24,7 @@ import { modelExplanations, sourceWords, usesWords } from "./model-words.ts";
 import { useModelActions } from "./use-model-actions.ts";
 
 const busyRefreshMs = 700;
+const tokensRefreshMs = 15_000;
 
 /** One language model: what it is, where its activations can be read, what was tokenized for it. */
 export function ModelPage({ id }: { id: string }) {
@@ -121,6 +122,7 @@ function Header({ model }: { model: ModelDetail }) {
   const router = useRouter();
   const { succeed } = useToasts();
   const queryClient = useQueryClient();
+  const visible = useVisible();
   const [deleting, setDeleting] = useState(false);
   const remove = useMutation(
     trpc.models.delete.mutationOptions({
@@ -132,6 +134,13 @@ function Header({ model }: { model: ModelDetail }) {
     }),
   );
   const { id, name, origin, source, status, uses } = model;
+  const tokens = useQuery(
+    trpc.tokenizations.list.queryOptions(
+      { model_id: id, status: ["ready"], limit: 1 },
+      { enabled: status === "ready", refetchInterval: visible ? tokensRefreshMs : false },
+    ),
+  );
+  const usable = status === "ready" && (tokens.data?.items.length ?? 0) > 0;
   const used = usesWords(uses);
   return (
     <header className="mb-5 flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
@@ -149,7 +158,7 @@ function Header({ model }: { model: ModelDetail }) {
         )}
       </div>
       <div className="flex flex-wrap items-center gap-2">
-        {status === "ready" && uses.tokenizations > 0 ? (
+        {usable ? (
           <>
             <Link href={`/activations?capture=1&model=${id}`} className={buttonClass("primary")}>
               <ScanLine aria-hidden size={14} />

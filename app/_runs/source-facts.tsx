@@ -1,6 +1,7 @@
 import Link from "next/link";
 import type { LiveSourceView, RunDetail } from "../../server/runs/views.ts";
 import { HookName } from "../_activations/hook-name.tsx";
+import { tokensPage } from "../_tokenizations/token-words.ts";
 import { formatCount, noValue } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
 import { Fact } from "../_ui/panel.tsx";
@@ -37,7 +38,11 @@ function LiveFacts({ live, run }: { live: LiveSourceView; run: RunDetail }) {
       <Fact name="Dataset">
         <Linked href={`/datasets/${live.dataset.id}`}>{live.dataset.name}</Linked>
       </Fact>
-      <Fact name="Tokenization">{live.tokenization.name}</Fact>
+      <Fact name="Tokenization">
+        <Linked href={tokensPage({ id: live.tokenization.id, dataset: live.dataset })}>
+          {live.tokenization.name}
+        </Linked>
+      </Fact>
       {live.hooks.map((hook, place) => (
         <Fact key={hook} name={names[place] ?? "Hook point"}>
           <HookName name={hook} />

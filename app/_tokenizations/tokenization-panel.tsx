@@ -65,6 +65,7 @@ function Row({ tokenization, of }: { tokenization: TokenizationView; of: Tokeniz
           </Link>
           <p className="text-xs text-ink-3">
             {of.kind === "model" ? dataset.name : model.name}: {optionsWords(options)}
+            {of.kind === "model" && of.id !== model.id ? `, by the same tokenizer in ${model.name}` : null}
           </p>
         </div>
         {ready ? (

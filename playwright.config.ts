@@ -11,6 +11,15 @@ const home = process.env.FACET_E2E_HOME;
 const port = process.env.FACET_E2E_PORT;
 const origin = `http://127.0.0.1:${port}`;
 
+const quiet = [
+  "--no-sandbox",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
 /** A system of its own: database, home, web server and GPU worker, as `npm start` makes it, without the sample run. */
 export default defineConfig({
   testDir: "tests/e2e",
@@ -25,20 +34,27 @@ export default defineConfig({
   use: {
     baseURL: origin,
     viewport: { width: 1280, height: 900 },
-    trace: "retain-on-failure",
-    launchOptions: {
-      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      args: [
-        "--no-sandbox",
-        "--enable-unsafe-webgpu",
-        "--use-webgpu-adapter=swiftshader",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    },
+    // Recording every page costs a third of the suite's time; `--trace on` records what has to be looked into.
+    trace: "off",
   },
+  projects: [
+    {
+      name: "studio",
+      testIgnore: "playground.spec.ts",
+      // Without a GPU process that draws in software: half of Chromium's work.
+      use: { launchOptions: { executablePath, args: [...quiet, "--disable-gpu"] } },
+    },
+    {
+      name: "playground",
+      testMatch: "playground.spec.ts",
+      use: {
+        launchOptions: {
+          executablePath,
+          args: [...quiet, "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"],
+        },
+      },
+    },
+  ],
   webServer: {
     command: "node --import tsx server/start.ts",
     url: `${origin}/api/ready`,

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import path from "node:path";
 
 /** The checkout that these scripts belong to. */
@@ -48,30 +48,6 @@ export function runHere(command, words, env = {}) {
     return 127;
   }
   return status ?? 128;
-}
-
-/**
- * Runs a program in the checkout while others run, and keeps its output, so that it stands together.
- * @param {string} command
- * @param {readonly string[]} words
- * @param {Record<string, string>} [env] added to this process's
- * @returns {Promise<{ status: number, output: string }>} status as of `runHere`
- */
-export function runBeside(command, words, env = {}) {
-  return new Promise((resolve) => {
-    /** @type {Buffer[]} */
-    const chunks = [];
-    const said = () => Buffer.concat(chunks).toString();
-    const child = spawn(command, words, {
-      cwd: root,
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ...env },
-    });
-    child.stdout.on("data", (chunk) => chunks.push(chunk));
-    child.stderr.on("data", (chunk) => chunks.push(chunk));
-    child.on("error", (error) => resolve({ status: 127, output: `${said()}${command}: ${error.message}` }));
-    child.on("close", (status) => resolve({ status: status ?? 128, output: said() }));
-  });
 }
 
 /**

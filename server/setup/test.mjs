@@ -4,15 +4,15 @@ import path from "node:path";
 import { buildStudio, nextProgram } from "./build.mjs";
 import { installChromium } from "./chromium.mjs";
 import { installPackages } from "./install.mjs";
-import { root, runBeside, runHere, runScript, SetupError, seconds } from "./report.mjs";
+import { root, runHere, runScript, SetupError, seconds } from "./report.mjs";
 import { installVulkan } from "./software-vulkan.mjs";
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 /**
- * `failures` are the names of failed tests; `output` is what was held back until the end.
- * @typedef {Counts & { failures: string[], output: string }} Outcome
+ * `failures` are the names of failed tests.
+ * @typedef {Counts & { failures: string[] }} Outcome
  */
-/** @typedef {{ name: string, run: (beside: boolean) => Outcome | Promise<Outcome> }} Step */
+/** @typedef {{ name: string, run: () => Outcome | Promise<Outcome> }} Step */
 
 const reports = fs.mkdtempSync(path.join(os.tmpdir(), "facet-test-reports-"));
 const program = (/** @type {string} */ file) => path.join(root, "node_modules", file);
@@ -26,49 +26,36 @@ forgetSettings();
 
 /**
  * Cheap checks first; `npm start` itself is among the integration tests, so the build precedes them. Each runs whatever
- * became of the others, so that one run tells all. Integration and browser tests run side by side: both mostly wait,
- * for processes and pages.
+ * became of the others, so that one run tells all.
  */
-/** @type {Step[][]} */
+/** @type {Step[]} */
 const steps = [
-  [
-    {
-      name: "lint and format",
-      run: () => check(process.execPath, [program("@biomejs/biome/bin/biome"), "check", "."]),
-    },
-  ],
-  [{ name: "unused code", run: () => check(process.execPath, [program("knip/bin/knip.js")]) }],
-  [{ name: "types", run: checkTypes }],
-  [{ name: "unit tests", run: (beside) => vitest("unit", beside) }],
-  [{ name: "GPU tests", run: (beside) => vitest("gpu", beside) }],
-  [{ name: "production build", run: build }],
-  [
-    { name: "integration tests", run: (beside) => vitest("integration", beside) },
-    { name: "browser tests", run: playwright },
-  ],
+  {
+    name: "lint and format",
+    run: () => check(process.execPath, [program("@biomejs/biome/bin/biome"), "check", "."]),
+  },
+  { name: "unused code", run: () => check(process.execPath, [program("knip/bin/knip.js")]) },
+  { name: "types", run: checkTypes },
+  { name: "unit tests", run: () => vitest("unit") },
+  { name: "GPU tests", run: () => vitest("gpu") },
+  { name: "production build", run: build },
+  { name: "integration tests", run: () => vitest("integration") },
+  { name: "browser tests", run: playwright },
 ];
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const table = [];
 /** @type {string[]} */
 const failures = [];
-for (const beside of steps) {
-  console.log(`\n── ${beside.map(({ name }) => name).join(", ")}`);
-  const done = await Promise.all(
-    beside.map(async ({ name, run }) => {
-      const start = performance.now();
-      const outcome = await run(beside.length > 1);
-      return { step: name, ...outcome, seconds: seconds(start) };
-    }),
-  );
-  for (const { output, failures: named, ...row } of done) {
-    failures.push(...named);
-    if (output !== "") console.log(`\n── ${row.step}\n${output}`);
-    total.passed += row.passed;
-    total.failed += row.failed;
-    total.skipped += row.skipped;
-    table.push(row);
-  }
+for (const { name, run } of steps) {
+  console.log(`\n── ${name}`);
+  const start = performance.now();
+  const outcome = await run();
+  table.push({ step: name, ...outcome, seconds: seconds(start) });
+  failures.push(...outcome.failures);
+  total.passed += outcome.passed;
+  total.failed += outcome.failed;
+  total.skipped += outcome.skipped;
 }
 fs.rmSync(reports, { recursive: true, force: true });
 
@@ -98,7 +85,7 @@ function forgetSettings() {
 
 /** @param {boolean} good @returns {Outcome} */
 function single(good) {
-  return { passed: good ? 1 : 0, failed: good ? 0 : 1, skipped: 0, failures: [], output: "" };
+  return { passed: good ? 1 : 0, failed: good ? 0 : 1, skipped: 0, failures: [] };
 }
 
 /** @param {string} command @param {string[]} words */
@@ -115,17 +102,8 @@ function checkTypes() {
   return single(generated && runHere(process.execPath, [program("typescript/bin/tsc"), "--noEmit"]) === 0);
 }
 
-/**
- * Output on this terminal as it comes, or held back where other programs run beside it.
- * @param {string[]} words @param {boolean} beside @param {Record<string, string>} [env]
- */
-async function runProgram(words, beside, env = {}) {
-  if (beside) return runBeside(process.execPath, words, env);
-  return { status: runHere(process.execPath, words, env), output: "" };
-}
-
-/** @param {string} project @param {boolean} beside */
-async function vitest(project, beside) {
+/** @param {string} project @returns {Outcome} */
+function vitest(project) {
   const file = path.join(reports, `${project}.json`);
   const words = [
     program("vitest/vitest.mjs"),
@@ -135,21 +113,21 @@ async function vitest(project, beside) {
     "--reporter=json",
     `--outputFile.json=${file}`,
   ];
-  const { status, output } = await runProgram(words, beside);
+  const status = runHere(process.execPath, words);
   const report = readReport(file);
   const counts = counted(status, {
     passed: report?.numPassedTests ?? 0,
     failed: report?.numFailedTests ?? 0,
     skipped: (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0),
   });
-  return { ...counts, failures: failedOfVitest(report), output };
+  return { ...counts, failures: failedOfVitest(report) };
 }
 
-/** @param {boolean} beside */
-async function playwright(beside) {
+/** @returns {Outcome} */
+function playwright() {
   const file = path.join(reports, "playwright.json");
   const words = [program("@playwright/test/cli.js"), "test", "--reporter=list,json"];
-  const { status, output } = await runProgram(words, beside, { PLAYWRIGHT_JSON_OUTPUT_NAME: file });
+  const status = runHere(process.execPath, words, { PLAYWRIGHT_JSON_OUTPUT_NAME: file });
   const report = readReport(file);
   const stats = report?.stats;
   const counts = counted(status, {
@@ -157,7 +135,7 @@ async function playwright(beside) {
     failed: stats?.unexpected ?? 0,
     skipped: stats?.skipped ?? 0,
   });
-  return { ...counts, failures: failedOfPlaywright(report?.suites ?? []), output };
+  return { ...counts, failures: failedOfPlaywright(report?.suites ?? []) };
 }
 
 /** @param {any} report @returns {string[]} */

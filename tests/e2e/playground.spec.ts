@@ -4,6 +4,7 @@ import { sampleSynthetic } from "../../gpu/data/sample-run.ts";
 import { baseArchitectures } from "../../gpu/sae/architecture.ts";
 import { architectureDescriptions } from "../../gpu/sae/config.ts";
 import { completedRun, studioClient, tileValue } from "./studio.ts";
+import { violations } from "./violations.ts";
 
 const options = { ...sampleOptions, steps: 40 };
 
@@ -34,6 +35,7 @@ test("the tab trains the sample, and ends where the server's worker ends", async
   expectAgreement("L0", await tileValue(page, "Final evaluation", "L0"), evaluation.l0);
   expectAgreement("MCC", await tileValue(page, "Recovery of the true features", "MCC"), recovery!.mcc);
   expectAgreement("F1", await tileValue(page, "Recovery of the true features", "F1"), recovery!.f1);
+  expect(await violations(page)).toEqual([]);
 });
 
 test("every other architecture trains in the tab too", async ({ page }) => {

@@ -58,7 +58,7 @@ function PointRow({ point, modelId }: { point: Point; modelId: string }) {
         <CopyText label={`the name ${name}`} text={name} shown={<HookName name={name} />} />
         <span className="block text-xs text-ink-3">
           {words}
-          <span className="num sm:hidden"> {shapeOf(layout)}</span>
+          <span className="num whitespace-nowrap sm:hidden"> {shapeOf(layout)}</span>
         </span>
       </th>
       <td className="num px-3 py-1.5 text-right text-xs whitespace-nowrap text-ink-2 max-sm:hidden">

@@ -1,15 +1,19 @@
 "use client";
 
 import { Combobox } from "@base-ui/react/combobox";
-import { Check, ChevronDown } from "lucide-react";
+import { Check, ChevronDown, Search } from "lucide-react";
 import { type ReactNode, useId } from "react";
 import type { HookPoint } from "../../gpu/lm/hook-points.ts";
 import { classNames } from "../_ui/class-names.ts";
 import { formatCount } from "../_ui/format.ts";
 import { FieldFrame, inputClass } from "../_ui/text-field.tsx";
 import { hookMatches } from "./hook-choice.ts";
+import { HookName } from "./hook-name.tsx";
 
-/** Chooses one of a model's hook points, by typing a part of its name or from the list. */
+/**
+ * Chooses one of a model's hook points from a list that can be searched. The search stands in the list's own box: a list
+ * beside an input of the page would hide the rest of the page from screen readers while it is open.
+ */
 export function HookField({
   label,
   points,
@@ -37,37 +41,50 @@ export function HookField({
         items={points.map(({ name }) => name)}
         value={value}
         autoHighlight
-        // While what stands there is what is chosen, all of the list is offered.
-        filter={(name, query) => query === value || hookMatches(name, query)}
+        filter={hookMatches}
         onValueChange={(name) => {
           if (name !== null) onChange(name);
         }}
       >
-        <Combobox.InputGroup className="relative">
-          <Combobox.Input
-            id={id}
-            placeholder="Choose a hook point"
-            aria-invalid={fault ? true : undefined}
-            aria-describedby={fault || hint ? `${id}-note` : undefined}
-            spellCheck={false}
-            className={classNames(inputClass(Boolean(fault), true), "pr-8")}
-          />
-          <Combobox.Trigger
-            aria-label={`Show the choices of ${label}`}
-            className="absolute inset-y-0 right-0 inline-flex w-8 items-center justify-center text-ink-3 hover:text-ink"
-          >
-            <ChevronDown aria-hidden size={14} />
-          </Combobox.Trigger>
-        </Combobox.InputGroup>
+        <Combobox.Trigger
+          id={id}
+          aria-invalid={fault ? true : undefined}
+          aria-describedby={fault || hint ? `${id}-note` : undefined}
+          className={classNames(
+            inputClass(Boolean(fault), true),
+            "flex items-center justify-between gap-2 text-left",
+          )}
+        >
+          <span className={classNames("min-w-0 truncate", value === null && "text-ink-3")}>
+            {value ?? "Choose a hook point"}
+          </span>
+          <ChevronDown aria-hidden size={14} className="shrink-0 text-ink-3" />
+        </Combobox.Trigger>
         <Combobox.Portal>
           <Combobox.Positioner sideOffset={4} collisionPadding={12} className="z-60 outline-none">
-            <Combobox.Popup className="max-h-[min(22rem,var(--available-height))] w-[max(var(--anchor-width),16rem)] max-w-[calc(100vw-1.5rem)] overflow-y-auto rounded-lg border border-line-strong bg-surface p-1 shadow-pop outline-none">
+            <Combobox.Popup
+              aria-label={label}
+              className="flex max-h-[min(24rem,var(--available-height))] w-[max(var(--anchor-width),16rem)] max-w-[calc(100vw-1.5rem)] flex-col overflow-hidden rounded-lg border border-line-strong bg-surface shadow-pop outline-none"
+            >
+              <div className="relative border-b border-line">
+                <Search
+                  aria-hidden
+                  size={14}
+                  className="pointer-events-none absolute top-1/2 left-3 -translate-y-1/2 text-ink-3"
+                />
+                <Combobox.Input
+                  aria-label="Filter hook points"
+                  placeholder="Filter hook points"
+                  spellCheck={false}
+                  className="h-9 w-full bg-transparent pr-3 pl-9 outline-none placeholder:text-ink-3"
+                />
+              </div>
               <Combobox.Empty>
-                <span className="block px-3 py-2 text-ink-2">
+                <span className="block px-3 py-2.5 text-ink-2">
                   The model has no such hook point. Try “resid”, “mlp” or a layer’s number.
                 </span>
               </Combobox.Empty>
-              <Combobox.List>
+              <Combobox.List className="min-h-0 overflow-y-auto p-1 empty:hidden">
                 {(name: string) => (
                   <Combobox.Item
                     key={name}
@@ -79,7 +96,9 @@ export function HookField({
                         <Check aria-hidden size={14} />
                       </Combobox.ItemIndicator>
                     </span>
-                    <span className="num min-w-0 flex-1 break-all">{name}</span>
+                    <span className="min-w-0 flex-1">
+                      <HookName name={name} />
+                    </span>
                     <span className="num text-xs text-ink-3">{formatCount(widths.get(name) ?? 0)}</span>
                   </Combobox.Item>
                 )}

@@ -1,8 +1,8 @@
 import { Fragment } from "react";
 
-/** A hook point's name, which may break after a dot but stays one word when it is copied. */
+/** A hook point's name, which may break after a dot or a bar but stays one word when it is copied. */
 export function HookName({ name }: { name: string }) {
-  const parts = name.split(/(?<=\.)/);
+  const parts = name.split(/(?<=[._])/);
   return (
     <span className="num wrap-anywhere">
       {parts.map((part, at) => (

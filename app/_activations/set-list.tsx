@@ -232,7 +232,7 @@ export function SetList() {
               title="No activation sets yet"
               action={buttons}
             >
-              A set holds one hook point's activations over many tokens. Capture them from a language model,
+              A set holds one hook point’s activations over many tokens. Capture them from a language model,
               or import a safetensors file with a tensor{" "}
               <code className="num">activations [n_tokens, d_in]</code>; then train on it.
             </EmptyState>

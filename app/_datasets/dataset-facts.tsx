@@ -24,53 +24,46 @@ export function DatasetFactPanels({ dataset, home }: { dataset: DatasetDetail; h
       {statistics ? (
         <Panel title="Documents by characters">
           <SizeHistogram {...statistics.lengths} unit="characters" />
-          <dl className="mt-3">
-            <ExplainedFact name="Duplicates" explanation={datasetExplanations.duplicates}>
-              <Mono>{formatCount(statistics.duplicates.count)}</Mono>
-              {statistics.duplicates.among < (dataset.n_documents ?? 0) ? (
-                <span className="text-xs text-ink-3">
-                  {" "}
-                  of the first {formatCount(statistics.duplicates.among)}
-                </span>
-              ) : null}
-            </ExplainedFact>
-            <ExplainedFact name="Empty, left away" explanation={datasetExplanations.empty}>
-              <Mono>{formatCount(statistics.n_empty)}</Mono>
-            </ExplainedFact>
-          </dl>
         </Panel>
       ) : null}
-      <Panel title="Reading">
-        <dl>
-          <ExplainedFact name="Text column" explanation={datasetExplanations.text_column}>
-            {statistics ? (
-              statistics.columns.text === null ? (
-                "plain text"
+      {status === "failed" ? null : (
+        <Panel title="Reading">
+          <dl>
+            <ExplainedFact name="Text column" explanation={datasetExplanations.text_column}>
+              {statistics ? (
+                statistics.columns.text === null ? (
+                  "plain text"
+                ) : (
+                  <Mono>{statistics.columns.text}</Mono>
+                )
               ) : (
-                <Mono>{statistics.columns.text}</Mono>
-              )
-            ) : (
-              <Mono>{options.text_column ?? "automatic"}</Mono>
-            )}
-          </ExplainedFact>
-          {statistics && statistics.columns.meta.length > 0 ? (
-            <Fact name="Other columns">
-              <Mono>{statistics.columns.meta.join(", ")}</Mono>
-            </Fact>
-          ) : null}
-          {statistics?.columns.text ? null : (
-            <ExplainedFact name="Documents in plain text" explanation={datasetExplanations.split_on}>
-              {splitWords(options.split_on)}
+                <Mono>{options.text_column ?? "automatic"}</Mono>
+              )}
             </ExplainedFact>
-          )}
-          <Fact name="Limit">
-            {limits.length === 0 ? "none" : limits.join(", ")}
-            {statistics?.limited ? (
-              <span className="block text-xs text-ink-3">The source has more.</span>
+            {statistics && statistics.columns.meta.length > 0 ? (
+              <Fact name="Other columns">
+                <Mono>{statistics.columns.meta.join(", ")}</Mono>
+              </Fact>
             ) : null}
-          </Fact>
-        </dl>
-      </Panel>
+            {statistics?.columns.text ? null : (
+              <ExplainedFact name="Documents in plain text" explanation={datasetExplanations.split_on}>
+                {splitWords(options.split_on)}
+              </ExplainedFact>
+            )}
+            {statistics ? (
+              <ExplainedFact name="Empty, left out" explanation={datasetExplanations.empty}>
+                <Mono>{formatCount(statistics.n_empty)}</Mono>
+              </ExplainedFact>
+            ) : null}
+            <Fact name="Limit">
+              {limits.length === 0 ? "none" : limits.join(", ")}
+              {statistics?.limited ? (
+                <span className="block text-xs text-ink-3">The source has more.</span>
+              ) : null}
+            </Fact>
+          </dl>
+        </Panel>
+      )}
       <Panel title="Origin">
         <dl>
           <Fact name="Source">{sourceWords(source)}</Fact>
@@ -101,7 +94,7 @@ export function DatasetFactPanels({ dataset, home }: { dataset: DatasetDetail; h
             </Fact>
           ) : null}
           {source.kind === "upload" ? <Fact name="File">{source.file_name}</Fact> : null}
-          <Fact name="Imported">{formatDateTime(dataset.created_at)}</Fact>
+          <Fact name={status === "ready" ? "Imported" : "Begun"}>{formatDateTime(dataset.created_at)}</Fact>
           {bytes === null ? null : (
             <Fact name="On disk">
               <Mono>{formatBytes(bytes)}</Mono>

@@ -13,6 +13,7 @@ import { usesWords } from "../_models/model-words.ts";
 import { useSystemStatus } from "../_shell/connection-state.tsx";
 import { TokenizationPanel } from "../_tokenizations/tokenization-panel.tsx";
 import { Button } from "../_ui/button.tsx";
+import { classNames } from "../_ui/class-names.ts";
 import { ConfirmDialog } from "../_ui/dialog.tsx";
 import { formatBytes, formatCompact, formatCount } from "../_ui/format.ts";
 import { PageFailure, PageSkeleton } from "../_ui/page-states.tsx";
@@ -21,6 +22,7 @@ import { WorkState } from "../_ui/work-state.tsx";
 import { DatasetFactPanels } from "./dataset-facts.tsx";
 import { datasetExplanations, sourceWords } from "./dataset-words.ts";
 import { Documents } from "./documents.tsx";
+import { FailedImport } from "./failed-import.tsx";
 import { useDatasetActions } from "./use-dataset-actions.ts";
 
 const busyRefreshMs = 700;
@@ -80,6 +82,7 @@ function tilesOf({ n_documents, n_characters, statistics }: DatasetDetail): Tile
       label: "Duplicates",
       explanation: datasetExplanations.duplicates,
       value: formatCount(duplicates.count),
+      ...(duplicates.among < documents ? { detail: `of the first ${formatCompact(duplicates.among)}` } : {}),
     },
   ];
 }
@@ -92,22 +95,30 @@ function Page({ dataset }: { dataset: DatasetDetail }) {
   return (
     <article>
       <Header dataset={dataset} />
-      <WorkState
-        status={status}
-        what={`Import of ${name}`}
-        progress={dataset.progress}
-        reason={dataset.reason}
-        pending={pending}
-        onCancel={() => cancel.mutate({ id })}
-        onRetry={() => retry.mutate({ id })}
-        className="mb-5"
-      />
+      {status === "failed" ? null : (
+        <WorkState
+          status={status}
+          what={`Import of ${name}`}
+          progress={dataset.progress}
+          reason={dataset.reason}
+          pending={pending}
+          onCancel={() => cancel.mutate({ id })}
+          onRetry={() => retry.mutate({ id })}
+          className="mb-5"
+        />
+      )}
       {ready ? (
         <div className="mb-4">
           <Tiles label="Sizes" tiles={tilesOf(dataset)} />
         </div>
       ) : null}
-      <div className="grid items-start gap-4 lg:grid-cols-[minmax(0,1fr)_22rem]">
+      <div
+        className={classNames(
+          "grid items-start gap-4",
+          status === "importing" ? "max-w-2xl" : "lg:grid-cols-[minmax(0,1fr)_22rem]",
+        )}
+      >
+        {status === "failed" ? <FailedImport key={dataset.reason} dataset={dataset} /> : null}
         {ready ? (
           <div className="flex min-w-0 flex-col gap-4">
             <TokenizationPanel of={{ kind: "dataset", id }} />
@@ -150,7 +161,9 @@ function Header({ dataset }: { dataset: DatasetDetail }) {
           <span className="truncate">{sourceWords(source)}</span>
         </nav>
         <h1 className="text-xl font-semibold tracking-tight break-words">{name}</h1>
-        {origin === name ? null : <p className="num mt-0.5 text-xs break-all text-ink-2">{origin}</p>}
+        {origin === name || source.kind === "sample" ? null : (
+          <p className="num mt-0.5 text-xs break-all text-ink-2">{origin}</p>
+        )}
       </div>
       {status === "importing" ? null : (
         <Button
@@ -161,7 +174,7 @@ function Header({ dataset }: { dataset: DatasetDetail }) {
           }}
         >
           <Trash2 aria-hidden size={14} />
-          Delete
+          <span className="max-sm:sr-only">Delete</span>
         </Button>
       )}
       <ConfirmDialog
@@ -175,7 +188,7 @@ function Header({ dataset }: { dataset: DatasetDetail }) {
       >
         {used === null
           ? `${bytes === null ? "What was taken in so far goes" : `Its ${formatBytes(bytes)} of text go`} with it. What it was imported from stays.`
-          : `It is used by ${used}, and cannot go before they do.`}
+          : `It is used by ${used}. What uses it must be deleted first.`}
       </ConfirmDialog>
     </header>
   );

@@ -24,6 +24,7 @@ function Row({ dataset }: { dataset: DatasetSummary }) {
         <td className="w-[40%] max-w-0 py-2.5 pr-3 pl-4 align-middle max-sm:w-full max-sm:pr-4">
           <Link
             href={`/datasets/${id}`}
+            title={name}
             className="block truncate font-medium after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:rounded-md focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
           >
             {name}

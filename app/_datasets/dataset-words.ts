@@ -28,7 +28,7 @@ export const datasetExplanations = {
   duplicates: {
     help: "Documents that are the same, letter for letter, as an earlier one. They are kept.",
   },
-  empty: { help: "Documents without any character. They are left away." },
+  empty: { help: "Documents without any character. They are left out." },
   repo: {
     help: "Owner and name, as the dataset’s address on the hub ends.",
     note: "The hub is FACET_HUB_URL, huggingface.co unless set.",

@@ -1,7 +1,7 @@
 "use client";
 
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { type RefObject, useEffect, useRef, useState } from "react";
 import type { DocumentView } from "../../server/datasets/views.ts";
 import { LoadFailure } from "../_data/load-failure.tsx";
 import { useTRPC } from "../_data/trpc.ts";
@@ -36,6 +36,20 @@ function Meta({ meta }: { meta: DocumentView["meta"] }) {
   );
 }
 
+/** Whether an element has more lines than are shown of it, at the width that it has now. */
+function useClamped(): [RefObject<HTMLParagraphElement | null>, boolean] {
+  const element = useRef<HTMLParagraphElement>(null);
+  const [clamped, setClamped] = useState(false);
+  useEffect(() => {
+    const shown = element.current;
+    if (shown === null) return;
+    const look = new ResizeObserver(() => setClamped(shown.scrollHeight > shown.clientHeight + 1));
+    look.observe(shown);
+    return () => look.disconnect();
+  }, []);
+  return [element, clamped];
+}
+
 function Document({ datasetId, document }: { datasetId: string; document: DocumentView }) {
   const trpc = useTRPC();
   const [open, setOpen] = useState(false);
@@ -46,7 +60,8 @@ function Document({ datasetId, document }: { datasetId: string; document: Docume
     ),
   );
   const shown = (open ? whole.data?.documents[0] : undefined) ?? document;
-  const long = document.truncated || document.text.length > 280 || document.text.split("\n").length > 4;
+  const [text, clamped] = useClamped();
+  const long = document.truncated || clamped || open;
   return (
     <li className="border-t border-line px-4 py-3 first:border-t-0">
       <div className="mb-1 flex items-baseline justify-between gap-4 text-xs text-ink-3">
@@ -54,10 +69,8 @@ function Document({ datasetId, document }: { datasetId: string; document: Docume
         <span className="num">{formatCount(document.characters)} characters</span>
       </div>
       <p
-        className={classNames(
-          "max-w-[90ch] break-words whitespace-pre-wrap",
-          long && !open && "line-clamp-4",
-        )}
+        ref={text}
+        className={classNames("max-w-[90ch] break-words whitespace-pre-wrap", !open && "line-clamp-4")}
       >
         {shown.text}
         {open && shown.truncated ? <span className="text-ink-3"> …</span> : null}
@@ -75,7 +88,7 @@ function Document({ datasetId, document }: { datasetId: string; document: Docume
           onClick={() => setOpen(!open)}
           className="mt-1 rounded text-xs text-accent hover:text-accent-strong"
         >
-          {open ? "Show less" : whole.isFetching ? "Loading…" : "Show all of it"}
+          {open ? "Show less" : whole.isFetching ? "Loading…" : "Show all"}
           <span className="sr-only"> of document {formatCount(document.index)}</span>
         </button>
       ) : null}
@@ -117,12 +130,9 @@ export function Documents({ id, total }: { id: string; total: number }) {
         )
       }
     >
-      <SearchBox
-        label="Search the documents"
-        value={text}
-        onChange={setText}
-        className="m-3 [&>svg]:left-2.5"
-      />
+      <div className="p-3">
+        <SearchBox label="Search the documents" value={text} onChange={setText} />
+      </div>
       <div className="border-t border-line">
         {searching ? (
           <FoundDocuments

@@ -11,7 +11,7 @@ import { EmptyState } from "../_ui/panel.tsx";
 import { SkeletonRows } from "../_ui/skeleton.tsx";
 
 function Excerpt({ match }: { match: SearchMatch }) {
-  const { excerpt, excerpt_start, start, length } = match;
+  const { excerpt, excerpt_start, start, length, cut } = match;
   const end = excerpt_start + length;
   return (
     <p className="break-words whitespace-pre-wrap">
@@ -21,7 +21,7 @@ function Excerpt({ match }: { match: SearchMatch }) {
         {excerpt.slice(excerpt_start, end)}
       </mark>
       {excerpt.slice(end)}
-      <span className="text-ink-3"> …</span>
+      {cut ? <span className="text-ink-3"> …</span> : null}
     </p>
   );
 }

@@ -143,7 +143,7 @@ function Form({ onClose, onImported }: { onClose: () => void; onImported: (id: s
             placeholder="/data/texts"
             numeric
             value={path}
-            hint={`As the server sees it: a file, or a folder of files. ${formats}`}
+            hint="As the server sees it: a file, or a folder of files."
             onChange={setPath}
           />
         ) : (

@@ -16,21 +16,16 @@ const splits: { value: SplitChoice; label: string }[] = [
   { value: "separator", label: "At a separator" },
 ];
 
-/** How the source is read: folded away, because what is automatic fits most. */
-export function ImportOptionFields({
-  typed,
-  faults,
-  onChange,
-}: {
+interface Fields {
   typed: TypedImport;
   faults: ReadonlyMap<string, string>;
   onChange: (part: Partial<TypedImport>) => void;
-}) {
+}
+
+/** How the source is read: folded away, because what is automatic fits most. */
+export function ImportOptionFields(fields: Fields) {
   const changed = (Object.keys(standardImport) as (keyof TypedImport)[]).some(
-    (key) => typed[key] !== standardImport[key],
-  );
-  const tip = (about: string, key: keyof typeof datasetExplanations) => (
-    <InfoTip about={about} explanation={datasetExplanations[key]} />
+    (key) => fields.typed[key] !== standardImport[key],
   );
   return (
     <Collapsible.Root className="mt-3">
@@ -43,68 +38,76 @@ export function ImportOptionFields({
         Text column, documents, limits
         {changed ? <span className="text-accent">changed</span> : null}
       </Collapsible.Trigger>
-      <Collapsible.Panel>
-        <div className="grid gap-x-5 gap-y-4 pt-2 sm:grid-cols-2">
-          <TextField
-            id="dataset-text-column"
-            label="Text column"
-            numeric
-            placeholder="automatic"
-            value={typed.text_column}
-            aside={tip("Text column", "text_column")}
-            onChange={(text_column) => onChange({ text_column })}
-          />
-          <FieldFrame
-            id="dataset-split-on"
-            label="Documents in plain text"
-            aside={tip("Documents in plain text", "split_on")}
-          >
-            <SelectBox
-              id="dataset-split-on"
-              value={typed.split_on}
-              choices={splits}
-              onChange={(split_on) => onChange({ split_on })}
-            />
-          </FieldFrame>
-          {typed.split_on === "separator" ? (
-            <TextField
-              id="dataset-separator"
-              label="Separator"
-              className="col-span-full"
-              numeric
-              placeholder="<|endoftext|>"
-              value={typed.separator}
-              fault={faults.get("separator")}
-              aside={tip("Separator", "separator")}
-              onChange={(separator) => onChange({ separator })}
-            />
-          ) : null}
-          <TextField
-            id="dataset-limit-documents"
-            label="At most"
-            numeric
-            inputMode="numeric"
-            unit="documents"
-            placeholder="all"
-            value={typed.limit_documents}
-            fault={faults.get("limit_documents")}
-            aside={tip("At most so many documents", "limit_documents")}
-            onChange={(limit_documents) => onChange({ limit_documents })}
-          />
-          <TextField
-            id="dataset-limit-characters"
-            label="and at most"
-            numeric
-            inputMode="numeric"
-            unit="characters"
-            placeholder="all"
-            value={typed.limit_characters}
-            fault={faults.get("limit_characters")}
-            aside={tip("At most so many characters", "limit_characters")}
-            onChange={(limit_characters) => onChange({ limit_characters })}
-          />
-        </div>
+      <Collapsible.Panel className="pt-2">
+        <ReadingFields {...fields} />
       </Collapsible.Panel>
     </Collapsible.Root>
+  );
+}
+
+/** The same, laid open. */
+export function ReadingFields({ typed, faults, onChange }: Fields) {
+  const tip = (about: string, key: keyof typeof datasetExplanations) => (
+    <InfoTip about={about} explanation={datasetExplanations[key]} />
+  );
+  return (
+    <div className="grid gap-x-5 gap-y-4 sm:grid-cols-2">
+      <TextField
+        id="dataset-text-column"
+        label="Text column"
+        numeric
+        placeholder="automatic"
+        value={typed.text_column}
+        aside={tip("Text column", "text_column")}
+        onChange={(text_column) => onChange({ text_column })}
+      />
+      <FieldFrame
+        id="dataset-split-on"
+        label="Documents in plain text"
+        aside={tip("Documents in plain text", "split_on")}
+      >
+        <SelectBox
+          id="dataset-split-on"
+          value={typed.split_on}
+          choices={splits}
+          onChange={(split_on) => onChange({ split_on })}
+        />
+      </FieldFrame>
+      {typed.split_on === "separator" ? (
+        <TextField
+          id="dataset-separator"
+          label="Separator"
+          className="col-span-full"
+          numeric
+          placeholder="<|endoftext|>"
+          value={typed.separator}
+          fault={faults.get("separator")}
+          aside={tip("Separator", "separator")}
+          onChange={(separator) => onChange({ separator })}
+        />
+      ) : null}
+      <TextField
+        id="dataset-limit-documents"
+        label="Limit of documents"
+        numeric
+        inputMode="numeric"
+        placeholder="none"
+        value={typed.limit_documents}
+        fault={faults.get("limit_documents")}
+        aside={tip("Limit of documents", "limit_documents")}
+        onChange={(limit_documents) => onChange({ limit_documents })}
+      />
+      <TextField
+        id="dataset-limit-characters"
+        label="Limit of characters"
+        numeric
+        inputMode="numeric"
+        placeholder="none"
+        value={typed.limit_characters}
+        fault={faults.get("limit_characters")}
+        aside={tip("Limit of characters", "limit_characters")}
+        onChange={(limit_characters) => onChange({ limit_characters })}
+      />
+    </div>
   );
 }

@@ -1,3 +1,5 @@
+import type { DatasetOptions } from "../../server/datasets/views.ts";
+
 /** How a source is read into documents, as it is typed and chosen. */
 export interface TypedImport {
   text_column: string;
@@ -16,6 +18,23 @@ export const standardImport: TypedImport = {
   limit_documents: "",
   limit_characters: "",
 };
+
+/** As a dataset's stored options would be typed. */
+export function typedImport({
+  text_column,
+  split_on,
+  limit_documents,
+  limit_characters,
+}: DatasetOptions): TypedImport {
+  const separated = typeof split_on === "object" && split_on !== null;
+  return {
+    text_column: text_column ?? "",
+    split_on: separated ? "separator" : (split_on ?? "auto"),
+    separator: separated ? escaped(split_on.separator) : "",
+    limit_documents: limit_documents?.toString() ?? "",
+    limit_characters: limit_characters?.toString() ?? "",
+  };
+}
 
 function numberIn(text: string): number {
   return Number(text.replaceAll(/[\s,_]/g, ""));
@@ -40,6 +59,10 @@ export function importFaults(typed: TypedImport): Map<string, string> {
 /** "\n" and "\t" as they are written in code. */
 function unescaped(text: string): string {
   return text.replaceAll("\\n", "\n").replaceAll("\\t", "\t");
+}
+
+function escaped(text: string): string {
+  return text.replaceAll("\n", "\\n").replaceAll("\t", "\\t");
 }
 
 function limit(text: string): number | null {

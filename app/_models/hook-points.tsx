@@ -8,7 +8,7 @@ import { type BlockHook, hookLayouts } from "../../gpu/lm/hook-points.ts";
 import type { Layout } from "../../gpu/lm/layout.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
 import { hookMatches } from "../_activations/hook-choice.ts";
-import { buttonClass } from "../_ui/button.tsx";
+import { HookName } from "../_activations/hook-name.tsx";
 import { CopyText } from "../_ui/copy-text.tsx";
 import { formatCount } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
@@ -49,24 +49,30 @@ function shapeOf({ groups, size }: Layout): string {
 }
 
 function PointRow({ point, modelId }: { point: Point; modelId: string }) {
+  const { name, layout, words } = point;
+  const hook = `model=${modelId}&hook=${encodeURIComponent(name)}`;
+  const way = "rounded text-xs text-ink-2 hover:text-accent";
   return (
-    <tr className="group/row border-t border-line/70">
-      <th scope="row" className="py-1 pr-3 pl-10 font-normal max-sm:pl-4">
-        <CopyText label={`the name ${point.name}`} text={point.name} />
-        <span className="block text-xs text-ink-3 lg:hidden">{point.words}</span>
+    <tr className="border-t border-line/70 transition-colors duration-75 hover:bg-hover/60">
+      <th scope="row" className="py-1.5 pr-3 pl-10 font-normal max-sm:pl-4">
+        <CopyText label={`the name ${name}`} text={name} shown={<HookName name={name} />} />
+        <span className="block text-xs text-ink-3">
+          {words}
+          <span className="num whitespace-nowrap sm:hidden"> {shapeOf(layout)}</span>
+        </span>
       </th>
-      <td className="hidden px-3 py-1 text-xs text-ink-2 lg:table-cell">{point.words}</td>
-      <td className="num px-3 py-1 text-right text-xs whitespace-nowrap text-ink-2">
-        {shapeOf(point.layout)}
+      <td className="num px-3 py-1.5 text-right text-xs whitespace-nowrap text-ink-2 max-sm:hidden">
+        {shapeOf(layout)}
       </td>
-      <td className="w-0 py-1 pr-3 text-right max-sm:hidden">
-        <Link
-          href={`/activations?capture=1&model=${modelId}&hook=${encodeURIComponent(point.name)}`}
-          aria-label={`Capture ${point.name}`}
-          className={`${buttonClass("ghost", "small")} opacity-0 group-hover/row:opacity-100 focus-visible:opacity-100`}
-        >
-          Capture
-        </Link>
+      <td className="w-0 py-1.5 pr-4 pl-3 text-right whitespace-nowrap">
+        <span className="inline-flex gap-x-4 gap-y-2 max-sm:flex-col max-sm:items-end">
+          <Link href={`/activations?capture=1&${hook}`} className={way}>
+            Capture<span className="sr-only"> {name}</span>
+          </Link>
+          <Link href={`/runs/new?${hook}`} className={way}>
+            Train<span className="sr-only"> on {name}</span>
+          </Link>
+        </span>
       </td>
     </tr>
   );
@@ -103,9 +109,8 @@ function Block({
           <thead className="sr-only">
             <tr>
               <th scope="col">Hook point</th>
-              <th scope="col">What is read there</th>
               <th scope="col">Shape</th>
-              <th scope="col">Capture</th>
+              <th scope="col">What to do with it</th>
             </tr>
           </thead>
           <tbody>
@@ -156,12 +161,9 @@ export function HookPoints({ spec, modelId }: { spec: ModelSpec; modelId: string
         </span>
       }
     >
-      <SearchBox
-        label="Filter hook points"
-        value={query}
-        onChange={setQuery}
-        className="border-b border-line p-3"
-      />
+      <div className="border-b border-line p-3">
+        <SearchBox label="Filter hook points" value={query} onChange={setQuery} />
+      </div>
       {shown.length === 0 ? (
         <EmptyState icon={<SearchX aria-hidden size={22} />} title="The model has no such hook point">
           Try “resid post”, “mlp” or a block’s number.

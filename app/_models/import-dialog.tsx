@@ -63,8 +63,8 @@ function Form({ onClose, onImported }: { onClose: () => void; onImported: (id: s
   function submit(event: FormEvent) {
     event.preventDefault();
     if (!named || begin.isPending || look.isPending) return;
-    if (preview === null) look.mutate();
-    else if (preview.supported) begin.mutate({ source, ...(name.trim() ? { name: name.trim() } : {}) });
+    if (!preview?.supported) look.mutate();
+    else begin.mutate({ source, ...(name.trim() ? { name: name.trim() } : {}) });
   }
 
   return (
@@ -160,13 +160,13 @@ function Form({ onClose, onImported }: { onClose: () => void; onImported: (id: s
           </p>
         )}
         <Button onClick={onClose}>Cancel</Button>
-        {preview === null ? (
-          <Button type="submit" look="primary" disabled={!named || look.isPending}>
-            {look.isPending ? "Looking…" : "Preview"}
+        {preview?.supported ? (
+          <Button type="submit" look="primary" disabled={begin.isPending}>
+            Import {formatBytes(preview.download_bytes)}
           </Button>
         ) : (
-          <Button type="submit" look="primary" disabled={!preview.supported || begin.isPending}>
-            {preview.supported ? `Import ${formatBytes(preview.download_bytes)}` : "Import"}
+          <Button type="submit" look="primary" disabled={!named || look.isPending}>
+            {look.isPending ? "Looking…" : preview ? "Look again" : "Preview"}
           </Button>
         )}
       </div>

@@ -88,7 +88,9 @@ export function ModelFactPanels({ model, home }: { model: ModelDetail; home: str
               <CopyText label="path" text={source.path} />
             </Fact>
           ) : null}
-          <Fact name="Imported">{formatDateTime(model.created_at)}</Fact>
+          <Fact name={model.status === "ready" ? "Imported" : "Begun"}>
+            {formatDateTime(model.created_at)}
+          </Fact>
           {model.bytes === null ? null : (
             <Fact name="On disk">
               <Mono>{formatBytes(model.bytes)}</Mono>

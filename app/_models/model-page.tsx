@@ -12,6 +12,7 @@ import { useVisible } from "../_data/use-visible.ts";
 import { useSystemStatus } from "../_shell/connection-state.tsx";
 import { TokenizationPanel } from "../_tokenizations/tokenization-panel.tsx";
 import { Button, buttonClass } from "../_ui/button.tsx";
+import { classNames } from "../_ui/class-names.ts";
 import { ConfirmDialog } from "../_ui/dialog.tsx";
 import { formatBytes, formatCompact, formatCount } from "../_ui/format.ts";
 import { PageFailure, PageSkeleton } from "../_ui/page-states.tsx";
@@ -23,6 +24,7 @@ import { modelExplanations, sourceWords, usesWords } from "./model-words.ts";
 import { useModelActions } from "./use-model-actions.ts";
 
 const busyRefreshMs = 700;
+const tokensRefreshMs = 15_000;
 
 /** One language model: what it is, where its activations can be read, what was tokenized for it. */
 export function ModelPage({ id }: { id: string }) {
@@ -95,7 +97,12 @@ function Page({ model }: { model: ModelDetail }) {
           <Tiles label="Sizes" tiles={tilesOf(model)} />
         </div>
       ) : null}
-      <div className="grid items-start gap-4 lg:grid-cols-[minmax(0,1fr)_22rem]">
+      <div
+        className={classNames(
+          "grid items-start gap-4",
+          status === "ready" ? "lg:grid-cols-[minmax(0,1fr)_22rem]" : "max-w-2xl",
+        )}
+      >
         {status === "ready" ? (
           <div className="flex min-w-0 flex-col gap-4">
             <TokenizationPanel of={{ kind: "model", id, tokenizer: model.has_tokenizer === true }} />
@@ -115,6 +122,7 @@ function Header({ model }: { model: ModelDetail }) {
   const router = useRouter();
   const { succeed } = useToasts();
   const queryClient = useQueryClient();
+  const visible = useVisible();
   const [deleting, setDeleting] = useState(false);
   const remove = useMutation(
     trpc.models.delete.mutationOptions({
@@ -126,6 +134,13 @@ function Header({ model }: { model: ModelDetail }) {
     }),
   );
   const { id, name, origin, source, status, uses } = model;
+  const tokens = useQuery(
+    trpc.tokenizations.list.queryOptions(
+      { model_id: id, status: ["ready"], limit: 1 },
+      { enabled: status === "ready", refetchInterval: visible ? tokensRefreshMs : false },
+    ),
+  );
+  const usable = status === "ready" && (tokens.data?.items.length ?? 0) > 0;
   const used = usesWords(uses);
   return (
     <header className="mb-5 flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
@@ -138,12 +153,14 @@ function Header({ model }: { model: ModelDetail }) {
           <span className="truncate">{sourceWords(source)}</span>
         </nav>
         <h1 className="text-xl font-semibold tracking-tight break-words">{name}</h1>
-        {origin === name ? null : <p className="num mt-0.5 text-xs break-all text-ink-2">{origin}</p>}
+        {origin === name || source.kind === "sample" ? null : (
+          <p className="num mt-0.5 text-xs break-all text-ink-2">{origin}</p>
+        )}
       </div>
       <div className="flex flex-wrap items-center gap-2">
-        {status === "ready" && uses.tokenizations > 0 ? (
+        {usable ? (
           <>
-            <Link href={`/activations?capture=1&model=${id}`} className={buttonClass()}>
+            <Link href={`/activations?capture=1&model=${id}`} className={buttonClass("primary")}>
               <ScanLine aria-hidden size={14} />
               Capture activations
             </Link>
@@ -162,7 +179,7 @@ function Header({ model }: { model: ModelDetail }) {
             }}
           >
             <Trash2 aria-hidden size={14} />
-            Delete
+            <span className="max-sm:sr-only">Delete</span>
           </Button>
         )}
       </div>
@@ -177,7 +194,7 @@ function Header({ model }: { model: ModelDetail }) {
       >
         {used === null
           ? `${model.bytes === null ? "What was taken in so far goes" : `Its ${formatBytes(model.bytes)} on disk go`} with it. What it was imported from stays.`
-          : `It is used by ${used}, and cannot go before they do.`}
+          : `It is used by ${used}. What uses it must be deleted first.`}
       </ConfirmDialog>
     </header>
   );

@@ -47,7 +47,7 @@ export const modelExplanations = {
   },
   download: { help: "Bytes of the files that an import takes: configuration, tokenizer and weights." },
   tokenizer: {
-    help: "tokenizer.json, which turns text into this model’s tokens. Without it the model can be kept, but no dataset be tokenized for it.",
+    help: "tokenizer.json, which turns text into this model’s tokens. Without it no dataset can be tokenized for the model, and so nothing captured from it or trained on it.",
   },
 } as const satisfies Record<string, Explanation>;
 

@@ -8,7 +8,7 @@ import { ExplainedFact } from "../_ui/explained-fact.tsx";
 import { formatBytes, formatCompact, formatCount } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
 import { Notice } from "../_ui/notice.tsx";
-import { Fact } from "../_ui/panel.tsx";
+import { Fact, FactColumns } from "../_ui/panel.tsx";
 import { ScrollBox } from "../_ui/scroll-area.tsx";
 import { modelExplanations, precisions } from "./model-words.ts";
 
@@ -34,7 +34,7 @@ export function MemoryBars({ memory }: { memory: Record<"f32" | "f16" | "int8", 
 
 function Files({ files }: { files: ModelPreviewView["files"] }) {
   return (
-    <Collapsible.Root className="mt-3">
+    <Collapsible.Root>
       <Collapsible.Trigger className="group flex items-center gap-1.5 rounded-md py-0.5 text-xs text-ink-2 hover:text-ink">
         <ChevronRight
           aria-hidden
@@ -95,7 +95,7 @@ export function PreviewResult({ preview }: { preview: ModelPreviewView }) {
       ) : null}
       {sizes ? (
         <>
-          <dl className="grid gap-x-8 sm:grid-cols-2">
+          <FactColumns>
             <Fact name="Type">{preview.model_type ?? "unknown"}</Fact>
             <ExplainedFact name="Parameters" explanation={modelExplanations.parameters}>
               <span className="num">{formatCompact(sizes.parameters)}</span>
@@ -121,7 +121,7 @@ export function PreviewResult({ preview }: { preview: ModelPreviewView }) {
             <Fact name="Stored as">
               <span className="num">{dtypes.map(([dtype]) => dtype).join(", ") || "unknown"}</span>
             </Fact>
-          </dl>
+          </FactColumns>
           <div>
             <h3 className="mb-2 flex items-center gap-1.5 text-ink-2">
               Memory
@@ -133,7 +133,8 @@ export function PreviewResult({ preview }: { preview: ModelPreviewView }) {
       ) : null}
       {supported && !preview.tokenizer ? (
         <Notice tone="warn" title="It has no tokenizer.json">
-          {modelExplanations.tokenizer.help}
+          No dataset can be tokenized for it, so nothing can be captured from it or trained on it. Its hook
+          points can be looked at.
         </Notice>
       ) : null}
       {files.length > 0 ? <Files files={files} /> : null}

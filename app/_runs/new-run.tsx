@@ -329,7 +329,7 @@ export function NewRun() {
       <div className="grid items-start gap-4 lg:grid-cols-[minmax(0,1fr)_19rem]">
         <div className="flex min-w-0 flex-col gap-4">
           <Panel>
-            <div className="grid gap-x-5 gap-y-4 sm:grid-cols-2">
+            <div className="grid gap-x-5 gap-y-4 sm:grid-cols-[1.5fr_1fr]">
               <TextField
                 id="run-name"
                 label="Name"

@@ -56,6 +56,7 @@ function Row({ run }: { run: RunSummary }) {
       <td className="w-[36%] max-w-0 py-2.5 pr-3 pl-4 align-middle max-sm:w-full max-sm:pr-4">
         <Link
           href={`/runs/${run.id}`}
+          title={run.name}
           className="block truncate font-medium after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:rounded-md focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
         >
           {run.name}

@@ -4,7 +4,7 @@ import { useId } from "react";
 import type { ActivationSetView } from "../../server/activations/views.ts";
 import { SelectBox } from "../_ui/choice.tsx";
 import { formatBytes, formatCompact, formatCount, formatMetric } from "../_ui/format.ts";
-import { Fact } from "../_ui/panel.tsx";
+import { Fact, FactColumns } from "../_ui/panel.tsx";
 import { FieldFrame } from "../_ui/text-field.tsx";
 
 function detail(set: ActivationSetView): string {
@@ -62,7 +62,7 @@ export function SetTable({
   const [first] = sets;
   if (sets.length === 1) {
     return first ? (
-      <dl className="mt-4 grid gap-x-8 sm:grid-cols-2">
+      <FactColumns className="mt-4">
         <Fact name="Activations">
           <span className="num">
             {formatCount(first.n_tokens ?? 0)} × {formatCount(first.d_in ?? 0)}
@@ -86,7 +86,7 @@ export function SetTable({
             {formatBytes(first.bytes ?? 0)} {first.source_dtype}
           </span>
         </Fact>
-      </dl>
+      </FactColumns>
     ) : null;
   }
   const rows = sets.flatMap((set, place) => (set ? [{ set, name: names[place] ?? "" }] : []));

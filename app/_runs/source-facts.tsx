@@ -2,6 +2,7 @@ import Link from "next/link";
 import type { LiveSourceView, RunDetail } from "../../server/runs/views.ts";
 import { HookName } from "../_activations/hook-name.tsx";
 import { modelExplanations, precisions } from "../_models/model-words.ts";
+import { tokensPage } from "../_tokenizations/token-words.ts";
 import { ExplainedFact } from "../_ui/explained-fact.tsx";
 import { formatCount, noValue } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
@@ -39,7 +40,11 @@ function LiveFacts({ live, run }: { live: LiveSourceView; run: RunDetail }) {
       <Fact name="Dataset">
         <Linked href={`/datasets/${live.dataset.id}`}>{live.dataset.name}</Linked>
       </Fact>
-      <Fact name="Tokenization">{live.tokenization.name}</Fact>
+      <Fact name="Tokenization">
+        <Linked href={tokensPage({ id: live.tokenization.id, dataset: live.dataset })}>
+          {live.tokenization.name}
+        </Linked>
+      </Fact>
       <ExplainedFact name="Model’s weights" explanation={modelExplanations.precision}>
         {precisions.find(([precision]) => precision === live.precision)?.[1]}
       </ExplainedFact>

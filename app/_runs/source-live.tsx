@@ -9,7 +9,7 @@ import type { ModelAndTokensChoice } from "../_activations/use-model-and-tokens.
 import { Button, IconButton } from "../_ui/button.tsx";
 import { formatCompact, formatCount } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
-import { Fact } from "../_ui/panel.tsx";
+import { Fact, FactColumns } from "../_ui/panel.tsx";
 import { LiveOptionFields, type LiveOptions } from "./live-options.tsx";
 import { LiveOrDisk } from "./live-or-disk.tsx";
 import { mostPlaces, placeNames } from "./places.ts";
@@ -95,7 +95,7 @@ export function SourceLive({
         />
         {model && tokenization ? (
           <>
-            <dl className="mt-4 grid gap-x-8 sm:grid-cols-2">
+            <FactColumns className="mt-4">
               <Fact name="Width">
                 <span className="num">
                   {hooks
@@ -116,7 +116,7 @@ export function SourceLive({
                 <span className="num">{formatCount(tokenization.held_out_sequences ?? 0)}</span>
                 <span className="text-xs text-ink-3"> sequences</span>
               </Fact>
-            </dl>
+            </FactColumns>
             <LiveOrDisk
               modelId={model.id}
               tokenizationId={tokenization.id}

@@ -6,14 +6,13 @@ import { ChevronRight, Gauge, Trash2, X } from "lucide-react";
 import type { SaeDetail, SaeEvaluationView, SaeMeasures } from "../../server/saes/views.ts";
 import { useTRPC } from "../_data/trpc.ts";
 import { Button, IconButton } from "../_ui/button.tsx";
-import { classNames } from "../_ui/class-names.ts";
 import { formatCount, formatDuration } from "../_ui/format.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
 import { EmptyState, Fact, Panel } from "../_ui/panel.tsx";
 import { ProgressBar } from "../_ui/progress-bar.tsx";
 import { TimeAgo, useNow } from "../_ui/relative-time.tsx";
 import { useToasts } from "../_ui/toasts.tsx";
-import { figureColumns, ModelLosses } from "./losses.tsx";
+import { ModelLosses } from "./losses.tsx";
 import { furtherMeasures, type Measure, type MeasureGroup, mainMeasures } from "./measure-definitions.ts";
 import { furtherModelMeasures, mainModelMeasures } from "./model-measure-definitions.ts";
 import { FrequencyHistogram } from "./spread.tsx";
@@ -26,7 +25,7 @@ function Figures<Measures>({
   measures: Measures;
 }) {
   return (
-    <dl className={classNames("mt-3", figureColumns)}>
+    <dl className="mt-3 grid grid-cols-2 gap-x-4 gap-y-2 sm:grid-cols-[1.3fr_1fr_1fr_0.8fr_1.45fr]">
       {definitions.map(({ label, explanation, value }) => (
         <div key={label} className="min-w-0">
           <dt className="flex items-center gap-1.5 text-xs text-ink-3">

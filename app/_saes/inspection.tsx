@@ -4,7 +4,7 @@ import type { Inspection, SaeDescription } from "../../server/formats/inspect.ts
 import { Button } from "../_ui/button.tsx";
 import { formatBytes, formatCompact, formatCount } from "../_ui/format.ts";
 import { Notice } from "../_ui/notice.tsx";
-import { Fact } from "../_ui/panel.tsx";
+import { Fact, FactColumns } from "../_ui/panel.tsx";
 import { ScrollBox } from "../_ui/scroll-area.tsx";
 import { activationNames, formatNames } from "./sae-words.ts";
 
@@ -13,7 +13,7 @@ function SaeFound({ found }: { found: SaeDescription }) {
   const { d_in, d_out, d_sae, metadata } = config;
   return (
     <>
-      <dl className="grid gap-x-8 sm:grid-cols-2">
+      <FactColumns>
         <Fact name="Format">{formatNames[found.format]}</Fact>
         <Fact name="Architecture">{found.architecture}</Fact>
         <Fact name="Widths">
@@ -32,7 +32,7 @@ function SaeFound({ found }: { found: SaeDescription }) {
         <Fact name="Hook point">
           <span className="num">{metadata.hook_name ?? "unknown"}</span>
         </Fact>
-      </dl>
+      </FactColumns>
       <ScrollBox label="Tensors" className="mt-3 max-h-40 rounded-md border border-line">
         <table className="num w-full text-left text-xs">
           <thead className="sr-only">

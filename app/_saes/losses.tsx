@@ -3,9 +3,6 @@ import { classNames } from "../_ui/class-names.ts";
 import { InfoTip } from "../_ui/info-tip.tsx";
 import { type Loss, losses, nats } from "./model-measure-definitions.ts";
 
-/** Five figures side by side, the first and the last with the longest names. */
-export const figureColumns = "grid grid-cols-2 gap-x-4 gap-y-2 sm:grid-cols-[1.3fr_1fr_1fr_0.8fr_1.45fr]";
-
 function look(name: string): string {
   if (name === "spliced") return "bg-accent";
   return name === "clean" ? "bg-ink" : "bg-ink-3";
@@ -23,7 +20,7 @@ export function ModelLosses({ measures }: { measures: ModelMeasures }) {
   return (
     <div className="mt-3.5">
       {span > 0 ? <Scale measures={measures} at={at} /> : null}
-      <dl className={classNames("mt-1.5", figureColumns)}>
+      <dl className="mt-1.5 grid grid-cols-2 gap-x-4 gap-y-2 sm:grid-cols-4">
         {losses.map(({ name, label, explanation, value }) => (
           <div key={name} className="min-w-0">
             <dt className="flex items-center gap-1.5 text-xs text-ink-3">

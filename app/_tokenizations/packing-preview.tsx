@@ -31,7 +31,10 @@ export function PackingPreview({
         <h3 className="text-ink-2">
           The first sequences
           {ratio === null ? null : (
-            <span className="num text-xs text-ink-3"> · {formatMetric(ratio, 3)} characters a token</span>
+            <span className="num text-xs text-ink-3">
+              {" "}
+              · {formatMetric(ratio, 3)} characters a token here
+            </span>
           )}
         </h3>
         <TokenLegend />
@@ -40,7 +43,7 @@ export function PackingPreview({
         <ScrollBox
           label="The first sequences"
           className={classNames(
-            "max-h-60 rounded-md border border-line transition-opacity duration-150",
+            "h-60 rounded-md border border-line transition-opacity duration-150",
             stale && "opacity-60",
           )}
         >
@@ -60,11 +63,11 @@ export function PackingPreview({
           ) : null}
         </ScrollBox>
       ) : faulty ? (
-        <p className="rounded-md bg-sunken px-3 py-2.5 text-ink-2">
+        <p className="flex h-60 items-center justify-center rounded-md bg-sunken px-6 text-center text-ink-2">
           Correct what is marked above to see what would be packed.
         </p>
       ) : (
-        <Skeleton className="h-40" />
+        <Skeleton className="h-60" />
       )}
     </section>
   );

@@ -10,7 +10,7 @@ export interface PlacedToken extends SequenceToken {
 
 /** White space as marks, so that it can be seen: a token is often a space and a word. */
 function visible(text: string): string {
-  return text.replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "∅";
+  return text.replaceAll(" ", "·").replaceAll("\n", "↵").replaceAll("\t", "⇥") || "∅";
 }
 
 function titleOf({ id, document, offset, kind }: PlacedToken, position: number): string {
@@ -82,13 +82,13 @@ export function TokenLegend() {
   return (
     <ul className="num flex flex-wrap gap-x-4 gap-y-1 text-2xs text-ink-2">
       <li className="flex items-center gap-1.5">
-        <span className="rounded-[3px] border border-line bg-sunken px-[3px]">text</span>
-        <span className="rounded-[3px] border border-line-strong/60 bg-hover px-[3px]">in turn</span>
+        <span className="rounded-[3px] border border-line-strong/60 bg-hover px-[3px]">a document</span>
+        <span className="rounded-[3px] border border-line bg-sunken px-[3px]">the next</span>
       </li>
       <li className={classNames("rounded-[3px] border px-[3px]", looks.special)}>special</li>
       <li className={classNames("rounded-[3px] border px-[3px]", looks.padding)}>padding</li>
       <li className="flex items-center gap-1.5">
-        <span className="border-l-2 border-chart-2 pl-1.5">#12</span> a document begins
+        <span className="border-l-2 border-chart-2 pl-1.5">#12</span> its number
       </li>
     </ul>
   );

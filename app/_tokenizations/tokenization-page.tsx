@@ -11,6 +11,7 @@ import { useVisible } from "../_data/use-visible.ts";
 import { usesWords } from "../_models/model-words.ts";
 import { useSystemStatus } from "../_shell/connection-state.tsx";
 import { Button, buttonClass } from "../_ui/button.tsx";
+import { classNames } from "../_ui/class-names.ts";
 import { ConfirmDialog } from "../_ui/dialog.tsx";
 import { formatBytes } from "../_ui/format.ts";
 import { PageFailure, PageSkeleton } from "../_ui/page-states.tsx";
@@ -72,7 +73,12 @@ function Page({ tokenization }: { tokenization: TokenizationView }) {
         className="mb-5"
       />
       {ready ? <TokenCounts tokenization={tokenization} /> : null}
-      <div className="grid items-start gap-4 lg:grid-cols-[minmax(0,1fr)_22rem]">
+      <div
+        className={classNames(
+          "grid items-start gap-4",
+          ready ? "lg:grid-cols-[minmax(0,1fr)_22rem]" : "max-w-2xl",
+        )}
+      >
         {ready ? <Sequences id={id} total={tokenization.n_sequences ?? 0} /> : null}
         <div className="flex min-w-0 flex-col gap-4">
           <TokenFactPanels tokenization={tokenization} home={system.data?.home ?? null} />
@@ -141,7 +147,7 @@ function Header({ tokenization }: { tokenization: TokenizationView }) {
             }}
           >
             <Trash2 aria-hidden size={14} />
-            Delete
+            <span className="max-sm:sr-only">Delete</span>
           </Button>
         )}
       </div>
@@ -156,7 +162,7 @@ function Header({ tokenization }: { tokenization: TokenizationView }) {
       >
         {used === null
           ? `${bytes === null ? "What was made of it so far goes" : `Its ${formatBytes(bytes)} of tokens go`} with it. The dataset and the model stay.`
-          : `It is used by ${used}, and cannot go before they do.`}
+          : `It is used by ${used}. What uses it must be deleted first.`}
       </ConfirmDialog>
     </header>
   );

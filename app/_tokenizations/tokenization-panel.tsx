@@ -1,7 +1,7 @@
 "use client";
 
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
-import { WholeWord } from "lucide-react";
+import { SquareSplitHorizontal } from "lucide-react";
 import Link from "next/link";
 import { useRouter } from "next/navigation";
 import { useState } from "react";
@@ -10,7 +10,7 @@ import { LoadFailure } from "../_data/load-failure.tsx";
 import { useTRPC } from "../_data/trpc.ts";
 import { useVisible } from "../_data/use-visible.ts";
 import { Button } from "../_ui/button.tsx";
-import { formatBytes, formatCompact, formatCount, noValue } from "../_ui/format.ts";
+import { formatCompact, formatCount } from "../_ui/format.ts";
 import { ListEnd } from "../_ui/list-parts.tsx";
 import { EmptyState, Panel } from "../_ui/panel.tsx";
 import { RelativeTime } from "../_ui/relative-time.tsx";
@@ -51,7 +51,7 @@ function useTokenizations(of: TokenizationsOf) {
 
 function Row({ tokenization, of }: { tokenization: TokenizationView; of: TokenizationsOf }) {
   const { cancel, retry, pending } = useTokenActions();
-  const { id, name, status, options, n_text_tokens, n_sequences, bytes, model, dataset } = tokenization;
+  const { id, name, status, options, n_text_tokens, n_sequences, model, dataset } = tokenization;
   const ready = status === "ready";
   return (
     <li className="relative border-t border-line px-4 py-2.5 transition-colors duration-75 first:border-t-0 hover:bg-hover/60">
@@ -63,31 +63,26 @@ function Row({ tokenization, of }: { tokenization: TokenizationView; of: Tokeniz
           >
             {name}
           </Link>
-          <p className="truncate text-xs text-ink-3">
-            {of.kind === "model" ? dataset.name : model.name} · {optionsWords(options)}
+          <p className="text-xs text-ink-3">
+            {of.kind === "model" ? dataset.name : model.name}: {optionsWords(options)}
+            {of.kind === "model" && of.id !== model.id ? `, by the same tokenizer in ${model.name}` : null}
           </p>
         </div>
         {ready ? (
-          <dl className="num hidden shrink-0 gap-x-6 text-right sm:flex">
+          <dl className="num shrink-0 text-right">
             <div>
               <dt className="sr-only">Text tokens</dt>
               <dd>
                 {formatCompact(n_text_tokens ?? 0)} <span className="text-xs text-ink-3">tokens</span>
               </dd>
             </div>
-            <div className="max-md:hidden">
+            <div className="text-xs text-ink-3 max-sm:hidden">
               <dt className="sr-only">Sequences</dt>
-              <dd>
-                {formatCount(n_sequences ?? 0)} <span className="text-xs text-ink-3">sequences</span>
-              </dd>
-            </div>
-            <div className="text-ink-2 max-xl:hidden">
-              <dt className="sr-only">Size</dt>
-              <dd>{bytes === null ? noValue : formatBytes(bytes)}</dd>
+              <dd>{formatCount(n_sequences ?? 0)} sequences</dd>
             </div>
           </dl>
         ) : null}
-        <span className="w-12 shrink-0 text-right text-ink-2">
+        <span className="w-12 shrink-0 text-right text-ink-2 max-sm:hidden">
           <RelativeTime iso={tokenization.created_at} />
         </span>
       </div>
@@ -116,7 +111,7 @@ export function TokenizationPanel({ of }: { of: TokenizationsOf }) {
   const can = of.kind === "dataset" || of.tokenizer;
   const button = (look: "primary" | "plain") => (
     <Button look={look} size={look === "primary" ? "normal" : "small"} onClick={() => setAsking(true)}>
-      <WholeWord aria-hidden size={14} />
+      <SquareSplitHorizontal aria-hidden size={14} />
       {of.kind === "dataset" ? "Tokenize" : "Tokenize a dataset"}
     </Button>
   );

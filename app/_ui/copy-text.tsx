@@ -1,12 +1,13 @@
 "use client";
 
 import { Check, Copy } from "lucide-react";
-import { useEffect, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { IconButton } from "./button.tsx";
+import { classNames } from "./class-names.ts";
 import { useToasts } from "./toasts.tsx";
 
-/** A path or a hash in mono, shortened on screen, copied whole. */
-export function CopyText({ text, shown, label }: { text: string; shown?: string; label: string }) {
+/** A path, a hash or a name in mono, perhaps shortened on screen, copied whole. */
+export function CopyText({ text, shown, label }: { text: string; shown?: ReactNode; label: string }) {
   const [copied, setCopied] = useState(false);
   const { fail } = useToasts();
   useEffect(() => {
@@ -16,7 +17,10 @@ export function CopyText({ text, shown, label }: { text: string; shown?: string;
   }, [copied]);
   return (
     <span className="inline-flex max-w-full items-center gap-1">
-      <code className="num min-w-0 text-xs break-all" title={text}>
+      <code
+        className={classNames("num min-w-0 text-xs", shown === undefined && "break-all")}
+        title={typeof shown === "string" ? text : undefined}
+      >
         {shown ?? text}
       </code>
       <IconButton

@@ -62,7 +62,9 @@ export function FilePicker({
         {file ? (
           <>
             <span className="font-medium break-all">{file.name}</span>
-            <span className="num text-xs text-ink-3">{formatBytes(file.size)}</span>
+            <span className="text-xs text-ink-3">
+              <span className="num">{formatBytes(file.size)}</span> · choose another
+            </span>
           </>
         ) : (
           <>

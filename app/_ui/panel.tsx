@@ -78,6 +78,20 @@ export function EmptyState({
   );
 }
 
+/** Facts in two columns where there is room, without a line below the last of either. */
+export function FactColumns({ children, className }: { children: ReactNode; className?: string }) {
+  return (
+    <dl
+      className={classNames(
+        "grid gap-x-8 sm:grid-cols-2 sm:[&>div:nth-last-child(2):nth-child(odd)]:border-b-0",
+        className,
+      )}
+    >
+      {children}
+    </dl>
+  );
+}
+
 /** A line of a definition list: name left, value right. */
 export function Fact({ name, children }: { name: ReactNode; children: ReactNode }) {
   return (

@@ -28,7 +28,9 @@ export async function resolveImportPath(
   try {
     real = await realpath(given);
   } catch {
-    throw new PathRefusedError(`There is no file ${given} on the server, or it may not be read.`);
+    throw new PathRefusedError(
+      `There is no ${kind === "file" ? "file" : "file or folder"} ${given} on the server, or it may not be read.`,
+    );
   }
   if (roots !== null && !(await insideAny(roots, real))) throw outside(given, roots);
   const found = await stat(real);

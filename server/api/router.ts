@@ -22,6 +22,7 @@ import {
   importDatasetFrom,
   importDatasetInput,
   retryDatasetImport,
+  retryDatasetInput,
 } from "../datasets/register.ts";
 import { ServiceError } from "../errors.ts";
 import { deleteModel, deleteModelInput } from "../models/delete.ts";
@@ -158,7 +159,9 @@ const datasetsRouter = router({
   cancel: procedure
     .input(datasetInput)
     .mutation(({ ctx, input }) => cancelDatasetImport(ctx.services, input)),
-  retry: procedure.input(datasetInput).mutation(({ ctx, input }) => retryDatasetImport(ctx.services, input)),
+  retry: procedure
+    .input(retryDatasetInput)
+    .mutation(({ ctx, input }) => retryDatasetImport(ctx.services, input)),
   delete: procedure
     .input(deleteDatasetInput)
     .mutation(({ ctx: { services }, input }) => deleteDataset(services.db, services.env.home, input)),

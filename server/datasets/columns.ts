@@ -28,7 +28,8 @@ export function chooseTextColumn(file: string, columns: readonly Column[], wante
   if (wanted !== null) throw new DatasetError(`${file} has no column ${quoted(wanted)}. ${there}`);
   if (texts.length === 1) return texts[0]!.name;
   const why = texts.length === 0 ? "no column of texts" : "several columns of texts and none named text";
-  throw new DatasetError(`${file} has ${why}. ${there} Name the one to take with text_column.`);
+  const next = texts.length === 0 ? "" : " Say which is the text column.";
+  throw new DatasetError(`${file} has ${why}. ${there}${next}`);
 }
 
 function listed(columns: readonly Column[]): string {

@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import path from "node:path";
 import { eq } from "drizzle-orm";
 import { z } from "zod";
@@ -6,6 +7,7 @@ import { datasets } from "../../db/schema.ts";
 import { removeWithFolder, sweepAside } from "../artifacts/aside.ts";
 import { ConflictError, NotFoundError } from "../errors.ts";
 import { describeUses } from "../uses.ts";
+import { keptUpload } from "./kept-upload.ts";
 import { datasetPath } from "./list.ts";
 
 export const deleteDatasetInput = z.object({ id: z.uuid() });
@@ -29,6 +31,8 @@ export async function deleteDataset(
       const uses = await describeUses(tx, "dataset", id);
       if (uses !== null) throw new ConflictError(`“${dataset.name}” is used by ${uses}; delete those first.`);
       await putAside();
+      const { source } = dataset;
+      if (source.kind === "upload") await rm(keptUpload(home, id, source.file_name), { force: true });
       await tx.delete(datasets).where(eq(datasets.id, id));
     }),
   );

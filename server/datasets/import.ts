@@ -154,11 +154,11 @@ async function filesOf({ source, hub, folder, options, signal }: DatasetImport):
     const whole = options.limit_documents == null && options.limit_characters == null;
     return hubShards({ hub, source, folder, whole, signal });
   }
-  const files = await sourceFiles(source.path);
+  const files = await sourceFiles(source.path, source.shown_as);
   const totalBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
   const whole = files.length > 1 || files[0]!.path !== source.path;
   return {
-    origin: { kind: "path", path: path.resolve(source.path), files: files.length },
+    origin: { kind: "path", path: source.shown_as ?? path.resolve(source.path), files: files.length },
     name: path.basename(path.resolve(source.path)),
     totalBytes,
     wholeFiles: whole,

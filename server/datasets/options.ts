@@ -31,7 +31,7 @@ export type ImportOptionsInput = z.input<typeof importOptionsSchema>;
 
 /** Where documents come from. */
 export type DatasetSource =
-  /** A file, or a folder with all files below it that are of a format that is read. */
-  | { kind: "path"; path: string }
+  /** A file, or a folder with all files below it that are of a format that is read; messages may call a file otherwise. */
+  | { kind: "path"; path: string; shown_as?: string }
   /** A dataset of a hub; null where the repository is to say which. */
   | { kind: "hub"; repo: string; config: string | null; split: string | null; revision: string };

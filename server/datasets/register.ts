@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { access, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { and, eq, lt, sql } from "drizzle-orm";
 import { z } from "zod";
@@ -15,6 +15,7 @@ import { abandonedReason, abandonedSeconds, canceledReason, startRowWork } from 
 import { sampleFiles } from "../sample/files.ts";
 import type { Services } from "../services.ts";
 import { importDataset } from "./import.ts";
+import { keptUpload } from "./kept-upload.ts";
 import { datasetPath } from "./list.ts";
 import { type DatasetManifest, manifestFile, readDatasetManifest } from "./manifest.ts";
 import { type DatasetSource as ImportSource, importOptionsSchema } from "./options.ts";
@@ -76,7 +77,7 @@ export async function importSampleDataset(services: ImportServices): Promise<{ i
 }
 
 export interface DatasetUpload {
-  /** Where the upload stands; it is removed once it was read, and when reading it failed. */
+  /** Where the upload stands; it becomes the dataset's and goes once it was read, or with the dataset. */
   file: string;
   /** As the user called it. */
   file_name: string;
@@ -89,29 +90,29 @@ export async function importUploadedDataset(
   { file, file_name, description: { name, options } }: DatasetUpload,
 ): Promise<{ id: string }> {
   const source: DatasetSource = { kind: "upload", file_name };
-  return register(
-    services,
-    { name: name ?? file_name.slice(0, 200), origin: file_name, source, options },
-    file,
+  const usual = file_name.slice(0, 200);
+  return register(services, { name: name ?? usual, origin: file_name, source, options }, (id) =>
+    rename(file, keptUpload(services.env.home, id, file_name)),
   );
 }
 
 async function register(
   services: ImportServices,
   values: Pick<DatasetRow, "name" | "origin" | "source" | "options">,
-  uploaded: string | null = null,
+  prepare?: (id: string) => Promise<void>,
 ): Promise<{ id: string }> {
   const [row] = await services.db
     .insert(datasets)
     .values({ id: uuidv7(), ...values })
     .returning();
-  begin(services, row!, uploaded);
+  await prepare?.(row!.id);
+  begin(services, row!);
   return { id: row!.id };
 }
 
 type DatasetRow = typeof datasets.$inferSelect;
 
-function begin({ db, env, background }: ImportServices, row: DatasetRow, uploaded: string | null): void {
+function begin({ db, env, background }: ImportServices, row: DatasetRow): void {
   const { id, attempt, name, source, options } = row;
   const folder = path.join(env.home, datasetPath(id));
   const mine = and(eq(datasets.id, id), eq(datasets.status, "importing"), eq(datasets.attempt, attempt));
@@ -119,27 +120,23 @@ function begin({ db, env, background }: ImportServices, row: DatasetRow, uploade
     background,
     key: workKey(id),
     async work(signal, report) {
-      try {
-        // A server that ended between the folder's name and the row's last write left a whole dataset.
-        if (await isThere(folder)) return await readDatasetManifest(folder);
-        return await importDataset({
-          source: await sourceOf(env, source, uploaded),
-          folder,
-          options: { ...options, name },
-          hub: hubOptions(env),
-          signal,
-          onProgress: ({ stage, bytes, total_bytes, documents }) =>
-            report({
-              stage,
-              done: bytes,
-              total: total_bytes,
-              unit: "bytes",
-              note: `${documents.toLocaleString("en")} documents`,
-            }),
-        });
-      } finally {
-        if (uploaded !== null) await rm(uploaded, { recursive: true, force: true });
-      }
+      // A server that ended between the folder's name and the row's last write left a whole dataset.
+      if (await isThere(folder)) return readDatasetManifest(folder);
+      return importDataset({
+        source: await sourceOf(env, row),
+        folder,
+        options: { ...options, name },
+        hub: hubOptions(env),
+        signal,
+        onProgress: ({ stage, bytes, total_bytes, documents }) =>
+          report({
+            stage,
+            done: bytes,
+            total: total_bytes,
+            unit: "bytes",
+            note: `${documents.toLocaleString("en")} documents`,
+          }),
+      });
     },
     async write(columns) {
       const rows = await db
@@ -168,7 +165,9 @@ function begin({ db, env, background }: ImportServices, row: DatasetRow, uploade
         })
         .where(mine)
         .returning({ id: datasets.id });
-      return rows.length > 0;
+      if (rows.length === 0) return false;
+      if (source.kind === "upload") await rm(keptUpload(env.home, id, source.file_name), { force: true });
+      return true;
     },
     discard: () => rm(folder, { recursive: true, force: true }),
   });
@@ -180,8 +179,7 @@ async function isThere(folder: string): Promise<boolean> {
 
 async function sourceOf(
   env: Environment,
-  source: DatasetSource,
-  uploaded: string | null,
+  { id, source }: Pick<DatasetRow, "id" | "source">,
 ): Promise<ImportSource> {
   switch (source.kind) {
     case "hub": {
@@ -190,11 +188,15 @@ async function sourceOf(
     }
     case "path":
       return { kind: "path", path: await resolveImportPath(env, source.path, "any") };
-    case "upload":
-      if (uploaded === null) {
-        throw new ConflictError("The uploaded file is not kept. Delete this dataset, and upload it again.");
-      }
-      return { kind: "path", path: uploaded };
+    case "upload": {
+      const { file_name } = source;
+      const file = keptUpload(env.home, id, file_name);
+      await access(file).catch(() => {
+        const words = "is not here any more. Delete this dataset, and upload the file again.";
+        throw new ConflictError(`The uploaded ${file_name} ${words}`);
+      });
+      return { kind: "path", path: file, shown_as: file_name };
+    }
     case "sample":
       return { kind: "path", path: sampleFiles.text.file };
   }
@@ -226,10 +228,15 @@ export async function cancelDatasetImport(
   return { id };
 }
 
+export const retryDatasetInput = datasetInput.extend({
+  /** In place of those that the import was begun with. */
+  options: importOptionsSchema.omit({ name: true }).optional(),
+});
+
 /** Tries an import again that failed, was canceled or cut. Throws `ConflictError`. */
 export async function retryDatasetImport(
   services: ImportServices,
-  { id }: z.output<typeof datasetInput>,
+  { id, options }: z.output<typeof retryDatasetInput>,
 ): Promise<{ id: string }> {
   const [row] = await services.db
     .update(datasets)
@@ -238,12 +245,13 @@ export async function retryDatasetImport(
       reason: null,
       progress: null,
       attempt: sql`${datasets.attempt} + 1`,
+      ...(options === undefined ? {} : { options }),
       updated_at: sql`now()`,
     })
     .where(and(eq(datasets.id, id), eq(datasets.status, "failed")))
     .returning();
   if (row === undefined) throw await notInState(services.db, id, "a failed import");
-  begin(services, row, null);
+  begin(services, row);
   return { id };
 }
 

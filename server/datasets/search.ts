@@ -12,6 +12,8 @@ export interface SearchMatch {
   /** The text around it, and where in that it stands. */
   excerpt: string;
   excerpt_start: number;
+  /** Whether the text goes on behind the excerpt. */
+  cut: boolean;
 }
 
 export interface SearchPage {
@@ -25,6 +27,9 @@ export interface SearchPage {
 const maxTextLength = 1_000;
 const maxMatches = 1_000;
 const around = 80;
+/** What is given up of it to begin and to end with a whole word. */
+const partOfFirstWord = /^\S{0,24}\s+/;
+const partOfLastWord = /\s+\S{0,24}$/;
 /** After this a page ends, so that nobody waits; the next goes on from there. */
 const maxMilliseconds = 2_000;
 
@@ -66,13 +71,18 @@ function match(index: number, text: string, found: RegExpExecArray): SearchMatch
   const length = found[0].length;
   // Not between the halves of a character.
   const whole = (at: number) => (/[\uDC00-\uDFFF]/.test(text[at] ?? "") ? at - 1 : at);
-  const first = whole(Math.max(0, found.index - around));
-  const end = whole(Math.min(text.length, found.index + length + around));
+  const reach = whole(Math.max(0, found.index - around));
+  const stop = whole(Math.min(text.length, found.index + length + around));
+  const before = text.slice(reach, found.index);
+  const after = text.slice(found.index + length, stop);
+  const first = reach === 0 ? 0 : reach + (partOfFirstWord.exec(before)?.[0].length ?? 0);
+  const end = stop === text.length ? stop : stop - (partOfLastWord.exec(after)?.[0].length ?? 0);
   return {
     index,
     start: found.index,
     length,
     excerpt: text.slice(first, end),
     excerpt_start: found.index - first,
+    cut: end < text.length,
   };
 }

@@ -43,14 +43,14 @@ const maxFiles = 100_000;
 const maxDepth = 16;
 
 /** The file, or a folder's files in the order of their paths. Throws `DatasetError`. */
-export async function sourceFiles(location: string): Promise<SourceFile[]> {
+export async function sourceFiles(location: string, shownAs = location): Promise<SourceFile[]> {
   const found = await stat(location).catch((error: unknown) => {
     throw asDatasetError(location, error);
   });
   if (!found.isDirectory()) {
-    const file = sourceFile(location, location, found.size);
+    const file = sourceFile(location, shownAs, found.size);
     if (file !== null) return [file];
-    throw new DatasetError(`${location} is of no format that is read. Those are ${readable}.`);
+    throw new DatasetError(`${shownAs} is of no format that is read. Those are ${readable}.`);
   }
   const files: SourceFile[] = [];
   await collect(location, "", 0, files);

@@ -3,6 +3,7 @@ import { InvalidInputError } from "../errors.ts";
 import { parseWithFaults } from "../faults.ts";
 import type { Services } from "../services.ts";
 import { parametersOf, receiveUpload } from "../uploads.ts";
+import { endingOf } from "./kept-upload.ts";
 import { datasetDescriptionSchema, importUploadedDataset } from "./register.ts";
 
 const parametersSchema = z.strictObject({
@@ -44,9 +45,4 @@ export async function uploadDataset(
   if (description.data === null) throw new InvalidInputError(description.faults);
   const file = await receiveUpload(services, request, endingOf(file_name));
   return importUploadedDataset(services, { file, file_name, description: description.data });
-}
-
-/** ".jsonl.gz" of "a.b.jsonl.gz"; only letters and digits, so that it can stand in a path. */
-function endingOf(fileName: string): string {
-  return /(?:\.[A-Za-z0-9]{1,10}){1,2}$/.exec(fileName)?.[0] ?? "";
 }

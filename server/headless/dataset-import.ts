@@ -110,7 +110,7 @@ export function datasetLines(manifest: DatasetManifest): string[] {
     ],
     ["documents", number(n_documents)],
     ["characters", `${number(n_characters)}, ${bytes(manifest.bytes)} in UTF-8`],
-    ["left away", `${number(n_empty)} empty`],
+    ["left out", `${number(n_empty)} empty`],
     ["duplicates", `${number(duplicates.count)} among the first ${number(duplicates.among)}`],
     ["columns", [columns.text ?? "(plain text)", ...columns.meta].join(", ")],
     ["sha256", manifest.sha256],

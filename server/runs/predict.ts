@@ -92,14 +92,13 @@ export async function predictSource(
 }
 
 function adviceFor(known: { epochs: number; bytes: number; free_bytes: number | null }): string {
-  const gigabytes = (known.bytes / 1e9).toLocaleString("en", { maximumFractionDigits: 1 });
   if (known.free_bytes !== null && known.bytes > known.free_bytes) {
-    return `Train live: the ${gigabytes} GB of activations do not fit on the disk of FACET_HOME.`;
+    return "Train live: the activations do not fit on the disk of FACET_HOME.";
   }
   if (known.epochs > 1.5) {
-    return `Train from disk: the run goes ${known.epochs.toFixed(1)} times through the tokens, and a capture runs the model over them once, for ${gigabytes} GB.`;
+    return `Train from disk: the run goes ${known.epochs.toFixed(1)} times through the tokens, and a capture runs the model over them once.`;
   }
-  return `Train live for a single run, since it sees each token about once; capture (${gigabytes} GB) when several SAEs are to be trained on the same activations.`;
+  return "Train live for a single run, since it sees each token about once; capture when several SAEs are to be trained on the same activations.";
 }
 
 /** Rows a second of the newest run that ended on activations of a model; live, with its weights in this precision. */

@@ -69,7 +69,7 @@ export function packingFor(model: ModelTokenizer, given: TokenizeOptionsInput): 
   if (context_size > n_ctx + 1) {
     wrong.push({
       path: "context_size",
-      message: `The model takes ${n_ctx} tokens, and one more may be predicted, but context_size is ${context_size}.`,
+      message: `${context_size} tokens are more than the model takes: ${n_ctx}, and one more that is only predicted.`,
     });
   }
   if (bos !== "none" && bos_id === null) {

@@ -9,12 +9,21 @@ let penalisedId = "";
 let saeId = "";
 let subject = "";
 let liveSaeId = "";
+let model = "";
+let dataset = "";
+let unread = "";
+let tokens = "";
 
 test.beforeAll(async () => {
   const client = studioClient();
   const ids = await tinyLanguageModel(client);
   subject = `tokenization=${ids.tokenization_id}`;
   const { model_id, tokenization_id } = ids;
+  model = `/models/${model_id}`;
+  dataset = `/datasets/${ids.dataset_id}`;
+  tokens = `${dataset}/tokens/${tokenization_id}`;
+  const table = await client.uploadDataset(new Blob(["a,b\nc,d\n"]), { file_name: "unread.csv" });
+  unread = `/datasets/${table.id}`;
   const source = { kind: "live" as const, model_id, tokenization_id, hooks: ["blocks.0.hook_resid_post"] };
   const live = { ...smallRun("Looked at, live", { steps: 20, batch: 32 }), source };
   liveSaeId = (await completedRun(client, live)).sae!.id;
@@ -65,7 +74,7 @@ const places: readonly Place[] = [
     path: () => `/runs/new?${subject}`,
     ready: async (page) => {
       await expect(page.getByRole("region", { name: "Live or from disk" })).toContainText("KiB");
-      await page.getByRole("button", { name: "Show the choices of Hook point" }).click();
+      await page.getByRole("combobox", { name: "Hook point", exact: true }).click();
       await expect(page.getByRole("option", { name: "blocks.0.hook_resid_post" })).toBeVisible();
     },
   },
@@ -183,6 +192,69 @@ const places: readonly Place[] = [
     },
   },
   {
+    name: "list of models",
+    path: () => "/models",
+    ready: (page) => expect(page.getByRole("link", { name: tinyModel.model, exact: true })).toBeVisible(),
+  },
+  {
+    name: "import of a model",
+    path: () => "/models",
+    ready: async (page) => {
+      await page.getByRole("button", { name: "Import a model" }).click();
+      await page.getByRole("button", { name: "On the server" }).click();
+      await page.getByRole("textbox", { name: "Path" }).fill(`${process.env.FACET_E2E_HOME}/given/tiny-gpt2`);
+      await page.getByRole("button", { name: "Preview" }).click();
+      await expect(page.getByRole("button", { name: /^Import \d/ })).toBeVisible();
+    },
+  },
+  {
+    name: "model",
+    path: () => model,
+    ready: (page) => expect(page.getByRole("row", { name: /blocks\.0\.hook_resid_pre/ })).toBeVisible(),
+  },
+  {
+    name: "list of datasets",
+    path: () => "/datasets",
+    ready: (page) => expect(page.getByText(/^unread\.csv has several columns/)).toBeVisible(),
+  },
+  {
+    name: "import of a dataset",
+    path: () => "/datasets",
+    ready: async (page) => {
+      await page.getByRole("button", { name: "Import a dataset" }).click();
+      await page.getByRole("button", { name: "On this computer" }).click();
+      await page.getByRole("button", { name: /^Text column/ }).click();
+      await page.getByRole("textbox", { name: "Limit of documents" }).fill("none");
+      await expect(page.getByText("must be a whole number from 1")).toBeVisible();
+    },
+  },
+  {
+    name: "dataset, searched",
+    path: () => dataset,
+    ready: async (page) => {
+      await page.getByRole("searchbox", { name: "Search the documents" }).fill("red");
+      await expect(page.locator("mark").first()).toBeVisible();
+    },
+  },
+  {
+    name: "dataset that could not be read",
+    path: () => unread,
+    ready: (page) => expect(page.getByRole("button", { name: "Try again" })).toBeVisible(),
+  },
+  {
+    name: "tokenizing",
+    path: () => dataset,
+    ready: async (page) => {
+      await page.getByRole("button", { name: "Tokenize" }).click();
+      await expect(page.getByRole("list", { name: "Sequence 1" })).toBeVisible();
+    },
+  },
+  {
+    name: "tokenization",
+    path: () => tokens,
+    ready: (page) => expect(page.getByRole("list", { name: "Sequence 0" })).toBeVisible(),
+  },
+  {
     name: "playground without WebGPU",
     path: () => "/playground",
     ready: (page) => expect(page.getByText("Without any GPU")).toBeVisible(),
@@ -216,6 +288,12 @@ test("narrow screens lose nothing to the side", async ({ page }) => {
     `/runs/${runId}`,
     `/runs/${penalisedId}`,
     "/activations",
+    "/models",
+    model,
+    "/datasets",
+    dataset,
+    unread,
+    tokens,
     "/saes",
     `/saes/${saeId}`,
     `/saes/${liveSaeId}`,

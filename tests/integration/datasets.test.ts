@@ -119,10 +119,27 @@ describe("uploading a dataset", () => {
       faults: [{ path: "file_name" }],
     });
     const { id } = await client().uploadDataset(bytes(9), { file_name: "a.docx" });
-    expect(await settled(id)).toMatchObject({ status: "failed", reason: expect.stringMatching(/no format/) });
+    expect(await settled(id)).toMatchObject({
+      status: "failed",
+      reason: expect.stringMatching(/^a\.docx is of no format/),
+    });
+    await api().delete.mutate({ id });
     expect(await readdir(at("uploads"))).toEqual([]);
+  });
+
+  it("reads the same bytes in another way where the first failed", async () => {
+    const table = new Blob(["title,body\nOne,First text.\nTwo,Second text.\n"]);
+    const { id } = await client().uploadDataset(table, { file_name: "table.csv" });
+    expect((await settled(id)).reason).toMatch(/^table\.csv has several columns of texts.*"title".*"body"/);
     await api().retry.mutate({ id });
-    expect((await settled(id)).reason).toMatch(/upload it again/);
+    expect((await settled(id)).status).toBe("failed");
+    await api().retry.mutate({ id, options: { text_column: "body" } });
+    expect(await settled(id)).toMatchObject({
+      status: "ready",
+      n_documents: 2,
+      options: { text_column: "body", limit_documents: null },
+    });
+    expect(await readdir(at("uploads"))).toEqual([]);
   });
 });
 

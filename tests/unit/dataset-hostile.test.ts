@@ -103,7 +103,10 @@ describe("lines that are not JSON", { timeout: 60_000 }, () => {
     [`{"text":"a"}\n{"a":${"[".repeat(100)}${"]".repeat(100)}}`, /line 2: it nests deeper than 64/],
     ['[{"text":"a"}]', /begins with a list.*jq/],
     ['{"id":1}', /no column of texts.*Its columns are "id"\./],
-    ['{"a":"x","b":"y"}', /several columns of texts.*"a" \(text\), "b" \(text\).*text_column/],
+    [
+      '{"a":"x","b":"y"}',
+      /several columns of texts.*"a" \(text\), "b" \(text\).*Say which is the text column/,
+    ],
     ["", /There is no document in it/],
     ["{}", /no column of texts.*Its columns are none/],
     ['{"text":""}', /There is no document in it: 1 of its texts are empty/],

@@ -239,6 +239,19 @@ describe("a dataset's documents", () => {
   });
 });
 
+it("shows what was found between whole words, and says where more follows", async () => {
+  const { folder } = await imported(
+    await fileOf("a.txt", `${"before ".repeat(30)}found ${"after ".repeat(30)}`.trim()),
+  );
+  const dataset = await openDataset(folder);
+  const [found] = (await dataset.search("found", 0, 1)).matches;
+  expect(found!.excerpt).toMatch(/^(before )+found( after)+$/);
+  expect(found!.cut).toBe(true);
+  const [last] = (await dataset.search("after after", 0, 1)).matches;
+  expect(last!.excerpt.slice(last!.excerpt_start, last!.excerpt_start + last!.length)).toBe("after after");
+  await dataset.close();
+});
+
 describe("an import", () => {
   it("leaves a folder that holds something as it is", async () => {
     const file = await fileOf("used/a.txt", "words");

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type ModelSpec, quoted, UnsupportedModelError } from "../model-spec.ts";
+import { type ModelSpec, UnsupportedModelError } from "../model-spec.ts";
 import { parse } from "./config.ts";
 import type { Family, FamilyWeights } from "./family.ts";
 import { gemma2 } from "./gemma2.ts";
@@ -64,7 +64,7 @@ export function describeModel(config: unknown): ModelSpec {
   }
   throw new UnsupportedModelError(
     model_type,
-    `there is no family of that type; there are ${supportedModelTypes.map(quoted).join(", ")}.`,
+    `there is no family of that type. Facet runs ${supportedModelTypes.join(", ")}.`,
   );
 }
 

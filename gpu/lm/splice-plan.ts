@@ -1,4 +1,5 @@
-import type { BlockHook } from "./hook-points.ts";
+import { type BlockHook, hookPoints, requireHookPoint } from "./hook-points.ts";
+import type { ModelSpec } from "./model-spec.ts";
 import type { Op } from "./program.ts";
 
 /** What stands at the splice point while the rest of the pass runs: the model's own activations, or what replaces them. */
@@ -33,6 +34,21 @@ export function requireSpliceable(hook: string, shared_norm: boolean): void {
       `The MLP of this model reads what attention reads, so nothing at ${hook} can be replaced by itself.`,
     );
   }
+}
+
+/**
+ * Whether what an SAE makes of `hook` can take the place of the activations at `hook_out`.
+ * @throws UnknownHookError, SpliceError
+ */
+export function requireSplice(spec: ModelSpec, hook: string, hook_out: string): void {
+  for (const name of [hook, hook_out]) requireHookPoint(spec, name);
+  const names = hookPoints(spec).map(({ name }) => name);
+  if (names.indexOf(hook_out) < names.indexOf(hook)) {
+    throw new SpliceError(
+      `The pass comes by ${hook_out} before ${hook}, from which its activations would be reconstructed.`,
+    );
+  }
+  requireSpliceable(hook_out, spec.shared_norm);
 }
 
 /**

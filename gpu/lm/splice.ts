@@ -3,7 +3,6 @@ import { readFloat32, readUint32 } from "../device/readback.ts";
 import { divergedStep } from "../kernels/control.ts";
 import { UniformArena } from "../kernels/uniforms.ts";
 import { type ForwardPlan, own, planForward } from "./allocation.ts";
-import { hookPoints, requireHookPoint } from "./hook-points.ts";
 import { type HookBuffer, NonFiniteModelError } from "./language-model.ts";
 import { pitch } from "./layout.ts";
 import { loadModel, type ModelBuffers } from "./model-buffers.ts";
@@ -16,6 +15,7 @@ import {
   divergenceName,
   finalName,
   lossesName,
+  requireSplice,
   SpliceError,
   type SpliceVariant,
   savedName,
@@ -88,7 +88,7 @@ export class SplicedModel {
    */
   static async open(options: SplicedModelOptions): Promise<SplicedModel> {
     const { gpu, spec, weights, hook, hook_out, n_sequences, length, precision = "f32" } = options;
-    requireOrder(spec, hook, hook_out);
+    requireSplice(spec, hook, hook_out);
     if (length < 2) throw new RangeError("A sequence of one token has no next token to predict.");
     const plan = planForward(spec, gpu.capabilities, {
       hooks: hook === hook_out ? [] : [hook],
@@ -221,15 +221,4 @@ export class SplicedModel {
 /** Of (largest, Σ exp(logit − largest)) at a place. */
 function logSumExp(sums: Float32Array, at: number): number {
   return sums[at]! + Math.log(sums[at + 1]!);
-}
-
-/** @throws UnknownHookError, SpliceError */
-function requireOrder(spec: ModelSpec, hook: string, hook_out: string): void {
-  for (const name of [hook, hook_out]) requireHookPoint(spec, name);
-  const names = hookPoints(spec).map(({ name }) => name);
-  if (names.indexOf(hook_out) < names.indexOf(hook)) {
-    throw new SpliceError(
-      `The pass comes by ${hook_out} before ${hook}, from which its activations would be reconstructed.`,
-    );
-  }
 }

@@ -94,7 +94,7 @@ export function refuseMisfits({
   hooks,
   outlier_norm = null,
 }: Pick<Capture, "model" | "tokens" | "outlier_norm"> & { hooks: readonly string[] }): HookPoint[] {
-  const faults: Fault[] = misfits(model.spec, tokens);
+  const faults: Fault[] = misfits(model, tokens);
   const points: HookPoint[] = [];
   for (const hook of hooks) {
     try {

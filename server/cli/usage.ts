@@ -29,7 +29,8 @@ On this machine, without a server
                                  Measure an SAE on the first n rows (default: all) of raw activations
   eval --sae <path> --model <folder> --tokens <folder> [--hook <name>] [--target-hook <name>] [--sequences <n>]
                                  Measure what a language model loses with the SAE in it, on held-out sequences
-  inspect <path>                 Say what a file or folder holds: an SAE of any format, a run, a checkpoint, tensors
+  inspect <path>                 Say what a file or folder holds: an SAE of any format, a run, a checkpoint, tensors,
+                                 activations, tokens, a dataset, a model; and what can be done with it next
   export --sae <path> --format saelens|facet|sparsify --out <folder>
   import <path> --out <folder>   Make a folder in SAELens' layout of an SAE in any format
   synth --preset sample|toy|mini|synthsaebench-16k [--<option of the generator> <value>]

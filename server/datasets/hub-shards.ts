@@ -3,14 +3,18 @@ import path from "node:path";
 import { downloadFile } from "../hub/download.ts";
 import { HubError } from "../hub/hub-error.ts";
 import type { HubOptions } from "../hub/hub-options.ts";
+import { shown } from "../hub/names.ts";
+import { remoteSource } from "../hub/remote-source.ts";
 import { type HubFile, listRepository } from "../hub/repository.ts";
 import { DatasetError } from "./dataset-error.ts";
+import { type CardConfig, cardConfigs } from "./hub-card.ts";
+import { filesOf } from "./hub-globs.ts";
 import type { DatasetSource } from "./options.ts";
 import type { SourceFiles } from "./source-files.ts";
 
 /*
- * Datasets of a hub, by their Parquet files. Which file is of which configuration and split is told by its path, as the
- * hub tells it where a repository says nothing else: `data/train-00000-of-00002.parquet`, `<config>/train-….parquet`,
+ * Datasets of a hub, by their Parquet files. Which file is of which configuration and split is said by the repository's
+ * card, or else told by its path, as the hub tells it: `data/train-00000-of-00002.parquet`, `<config>/train-….parquet`,
  * `<config>/<split>/0000.parquet` as on the branch refs/convert/parquet, `train.parquet`.
  */
 
@@ -37,33 +41,91 @@ export function parquetShards(files: readonly HubFile[]): ParquetShard[] {
     });
 }
 
-/** The shards of one split in order; the configuration and split may be left open where there is no doubt. */
-export function chooseShards(
-  shards: readonly ParquetShard[],
-  { repo, config, split, revision }: Extract<DatasetSource, { kind: "hub" }>,
-): { config: string; split: string; files: HubFile[] } {
-  if (shards.length === 0) {
-    throw new DatasetError(
-      `${repo} has no Parquet files at ${revision}, and others are not read from a hub. Its owner's files may have been converted: try the revision refs/convert/parquet, or download them and import the folder.`,
-    );
-  }
-  const ofConfig = chosen(shards, "config", config, onlyConfig, repo);
-  const ofSplit = chosen(ofConfig, "split", split, "train", repo);
-  const files = ofSplit.map(({ file }) => file).sort((a, b) => (a.path < b.path ? -1 : 1));
-  return { config: ofSplit[0]!.config, split: ofSplit[0]!.split, files };
+type Named = Extract<DatasetSource, { kind: "hub" }>;
+
+/** The Parquet files of one split, in order. */
+export interface ChosenShards {
+  config: string;
+  split: string;
+  files: HubFile[];
 }
 
-function chosen(
-  shards: readonly ParquetShard[],
-  by: "config" | "split",
-  wanted: string | null,
-  usual: string,
-  repo: string,
-): ParquetShard[] {
-  const names = [...new Set(shards.map((shard) => shard[by]))];
+/**
+ * The shards of one split; the configuration and split may be left open where there is no doubt.
+ * @param files Sorted by path.
+ * @param configs What the repository's card says; null where it says nothing, and the files' paths tell.
+ * @throws DatasetError
+ */
+export function chooseShards(
+  files: readonly HubFile[],
+  configs: readonly CardConfig[] | null,
+  source: Named,
+): ChosenShards {
+  return configs === null ? chosenByPath(files, source) : chosenByCard(files, configs, source);
+}
+
+function chosenByPath(files: readonly HubFile[], source: Named): ChosenShards {
+  const shards = parquetShards(files);
+  if (shards.length === 0) throw noParquet(source, "");
+  const config = chosen(namesOf(shards.map((shard) => shard.config)), "config", source, onlyConfig);
+  const ofConfig = shards.filter((shard) => shard.config === config);
+  return { config, ...splitByPath(ofConfig, source) };
+}
+
+function splitByPath(shards: readonly ParquetShard[], source: Named): Omit<ChosenShards, "config"> {
+  const split = chosen(namesOf(shards.map((shard) => shard.split)), "split", source, "train");
+  return { split, files: shards.filter((shard) => shard.split === split).map(({ file }) => file) };
+}
+
+function chosenByCard(
+  files: readonly HubFile[],
+  configs: readonly CardConfig[],
+  source: Named,
+): ChosenShards {
+  const usual = configs.find((config) => config.usual)?.name ?? onlyConfig;
+  const name = chosen(namesOf(configs.map((config) => config.name)), "config", source, usual);
+  const { folder, splits } = configs.find((config) => config.name === name)!;
+  const where = `README.md of ${source.repo}, configuration ${shown(name)},`;
+  const within = folder === "" ? "" : `${folder}/`;
+  if (splits === null) {
+    const below = files.filter(({ path: file }) => file.startsWith(within));
+    const shards = parquetShards(below.map((file) => ({ ...file, path: file.path.slice(within.length) })));
+    if (shards.length === 0) throw noParquet(source, ` in ${shown(within)}`);
+    const { split, files: found } = splitByPath(shards, source);
+    return { config: name, split, files: found.map((file) => ({ ...file, path: within + file.path })) };
+  }
+  const split = chosen(namesOf(splits.map((one) => one.split)), "split", source, "train");
+  const patterns = splits.filter((one) => one.split === split).flatMap((one) => one.patterns);
+  const found = filesOf(
+    files,
+    patterns.map((pattern) => within + pattern.replace(/^\.\//, "")),
+    where,
+  );
+  const parquet = found.filter(({ path: file }) => file.endsWith(".parquet"));
+  if (parquet.length > 0) return { config: name, split, files: parquet };
+  const [other] = found;
+  const some = patterns.slice(0, 3).map(shown).join(", ");
+  if (other !== undefined) throw noParquet(source, ` for ${name}, ${split}, but ${shown(other.path)}`);
+  throw new DatasetError(
+    `${where} names for ${split} the files ${some}, but the repository has none of them at ${source.revision}. Name another revision.`,
+  );
+}
+
+function noParquet({ repo, revision }: Named, where: string): DatasetError {
+  return new DatasetError(
+    `${repo} has no Parquet files at ${revision}${where}, and others are not read from a hub. Its owner's files may have been converted: try the revision refs/convert/parquet, or download them and import the folder.`,
+  );
+}
+
+function namesOf(names: readonly string[]): string[] {
+  return [...new Set(names)];
+}
+
+/** The name that is wanted, else the only one, else the usual one. */
+function chosen(names: readonly string[], by: "config" | "split", source: Named, usual: string): string {
+  const { repo, [by]: wanted } = source;
   const name = wanted ?? (names.length === 1 ? names[0]! : usual);
-  const found = shards.filter((shard) => shard[by] === name);
-  if (found.length > 0) return found;
+  if (names.includes(name)) return name;
   const what = by === "config" ? "configuration" : "split";
   const there = `There are: ${names.slice(0, 30).join(", ")}${names.length > 30 ? `, and ${names.length - 30} more` : ""}.`;
   throw new DatasetError(
@@ -87,7 +149,15 @@ export interface HubSource {
 export async function hubShards({ hub, source, folder, whole, signal }: HubSource): Promise<SourceFiles> {
   const { repo, revision } = source;
   const { commit, files: all } = await listRepository(hub, { type: "dataset", repo, revision }, signal);
-  const { config, split, files } = chooseShards(parquetShards(all), source);
+  const card = all.find(({ path: name }) => name === "README.md");
+  const configs =
+    card === undefined
+      ? null
+      : await cardConfigs(
+          remoteSource(hub, { type: "dataset", repo, commit, ...card }, signal),
+          `README.md of ${repo}`,
+        );
+  const { config, split, files } = chooseShards(all, configs, source);
   const totalBytes = files.reduce((sum, { size }) => sum + size, 0);
   if (whole) checkLimit(totalBytes);
   function checkLimit(bytes: number): void {

@@ -6,7 +6,7 @@ import { isDictionaryLearning, openDictionaryLearning } from "./dictionary-learn
 import { gemmaScope2File, gemmaScopeFile, openGemmaScope, openGemmaScope2 } from "./gemma-scope.ts";
 import { isOpenAi, openOpenAi } from "./openai.ts";
 import { cfgFile, openSaeFolder, type SaeExtras, weightsFile, writeSaeFolder } from "./sae-folder.ts";
-import { asFormatError, SaeExportError, SaeFormatError } from "./sae-format-error.ts";
+import { asFormatError, NoSaeError, SaeExportError, SaeFormatError } from "./sae-format-error.ts";
 import type { SaeContents, SaeFormat, SaeSource } from "./sae-source.ts";
 import { openSparsify, sparsifyWeights, writeSparsify } from "./sparsify.ts";
 import { openTorchFile } from "./torch-file.ts";
@@ -30,7 +30,7 @@ export async function detectFormat(target: string): Promise<SaeFormat | null> {
 export async function openSae(target: string): Promise<SaeSource> {
   const source = await find(target);
   if (source !== null) return source;
-  throw new SaeFormatError(
+  throw new NoSaeError(
     `${target} holds no SAE of a known layout: neither SAELens' or Facet's (cfg.json and sae_weights.safetensors), dictionary_learning's (ae.pt), ` +
       "sparsify's (cfg.json and sae.safetensors), Gemma Scope's (params.npz, params.safetensors) nor OpenAI's (.pt). Name the folder of one SAE.",
   );

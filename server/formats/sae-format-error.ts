@@ -11,6 +11,11 @@ export class SaeFormatError extends ServiceError {
   }
 }
 
+/** There is no SAE of a layout that is known. */
+export class NoSaeError extends SaeFormatError {
+  override readonly name = "NoSaeError";
+}
+
 /** A pickle that names code beyond what rebuilding tensors takes. Nothing of it was run. */
 export class UnsafePickleError extends SaeFormatError {
   override readonly name = "UnsafePickleError";

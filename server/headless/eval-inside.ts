@@ -7,13 +7,12 @@ import { table } from "../cli/format.ts";
 import { UsageError } from "../cli/usage.ts";
 import { type Fault, InvalidInputError } from "../errors.ts";
 import { readSae } from "../formats/formats.ts";
-import { openModelFolder } from "../models/model-folder.ts";
 import { openTokenSet } from "../tokens/token-set.ts";
-import { evaluateWithin, evaluationSequences } from "./evaluate-within.ts";
+import { evaluateWithin, evaluationSequences, misplaced, notHeldOut } from "./evaluate-within.ts";
 import { exitCode } from "./exit-code.ts";
 import { hookFault } from "./hook-names.ts";
 import { Interruption } from "./interruption.ts";
-import { misfits } from "./live-data.ts";
+import { misfits, openWholeModel } from "./live-data.ts";
 import { figuresOf, type ModelFigures } from "./model-figures.ts";
 import { Progress } from "./progress.ts";
 import { saeIn } from "./run-folder.ts";
@@ -44,7 +43,7 @@ export async function evaluateInside({ output, options, json }: LocalInvocation)
   for (const note of notes) output.err(`Note: ${note}`);
   const undo: (() => unknown)[] = [() => interruption.dispose()];
   try {
-    const opened = await openModelFolder(model);
+    const opened = await openWholeModel(model);
     undo.push(() => opened.close());
     const set = await openTokenSet(tokens);
     undo.push(() => set.close());
@@ -52,8 +51,10 @@ export async function evaluateInside({ output, options, json }: LocalInvocation)
     const hook_out = sae.config.transcoder
       ? (last("target-hook") ?? sae.config.metadata.hook_name_out ?? null)
       : null;
-    const faults = [...misfits(opened.spec, set), ...placeFaults(opened.spec, sae.config, hook, hook_out)];
+    const faults = [...misfits(opened, set), ...placeFaults(opened.spec, sae.config, hook, hook_out)];
     if (faults.length > 0) throw new InvalidInputError(faults);
+    const note = notHeldOut(set);
+    if (note !== null) output.err(`Note: ${note}`);
     const gpu = await openGpu(last("adapter") === null ? {} : { adapter: last("adapter")! });
     undo.push(() => gpu.close());
     const { n_sequences } = evaluationSequences(set, most);
@@ -109,7 +110,7 @@ function placeFaults(
     { option: "--hook", name: hook, width: config.d_in },
     ...(config.transcoder ? [{ option: "--target-hook", name: hook_out, width: config.d_out }] : []),
   ];
-  return places.flatMap(({ option, name, width }): Fault[] => {
+  const faults = places.flatMap(({ option, name, width }): Fault[] => {
     if (name === null) {
       return [{ path: option, message: "The SAE does not say which hook point it belongs to; name it." }];
     }
@@ -123,6 +124,9 @@ function placeFaults(
       return [{ path: option, message: hookFault(spec, error) }];
     }
   });
+  if (faults.length > 0 || hook === null) return faults;
+  const why = misplaced({ spec }, { hook, hook_out });
+  return why === null ? [] : [{ path: places.at(-1)!.option, message: why }];
 }
 
 function lines(figures: ModelFigures): string[] {

@@ -2,8 +2,11 @@ import path from "node:path";
 import { totalSteps } from "../../gpu/sae/config.ts";
 import type { LocalInvocation } from "../cli/commands.ts";
 import { bytes, table } from "../cli/format.ts";
+import { ServiceError } from "../errors.ts";
 import { type Inspection, inspectFolder, type SaeDescription } from "../formats/inspect.ts";
+import { NoSaeError } from "../formats/sae-format-error.ts";
 import { exitCode } from "./exit-code.ts";
+import { type DataDescription, dataLines, describeData } from "./inspect-data.ts";
 import {
   checkpointSteps,
   hasRunRecord,
@@ -33,13 +36,39 @@ interface TrainedDescription {
   }[];
 }
 
+/** A file or folder that is none of what Facet reads or writes. */
+class UnknownContentsError extends ServiceError {
+  override readonly name = "UnknownContentsError";
+  constructor(target: string, cause: unknown) {
+    super("invalid", `${target} is nothing that is known here. Looked for ${known}.`, { cause });
+  }
+}
+
+const known =
+  "a run (run.json, or checkpoints and sae), a checkpoint (state.safetensors), an SAE of SAELens or Facet (cfg.json and " +
+  "sae_weights.safetensors), dictionary_learning (ae.pt), sparsify (sae.safetensors), Gemma Scope (params.npz, " +
+  "params.safetensors) or OpenAI (.pt), other tensors (.safetensors), an activation set (manifest.json and rows-00000.bin or " +
+  "activations.bin), a capture (a folder with such sets), tokens (spans.index), a dataset (documents.index) and a language " +
+  "model (config.json and model.safetensors)";
+
+type Description = Inspection | TrainedDescription | DataDescription;
+
 /** `facet inspect`: what a folder or file holds, by its headers; weights are not read. */
 export async function inspect({ output, words, json }: LocalInvocation): Promise<number> {
   const target = words[0]!;
-  const found = hasRunRecord(target) ? await inspectTrained(target) : await inspectFolder(target);
+  const found = await describe(target);
   if (json) output.out(JSON.stringify(found));
   else for (const line of lines(found)) output.out(line);
   return exitCode.done;
+}
+
+async function describe(target: string): Promise<Description> {
+  if (hasRunRecord(target)) return inspectTrained(target);
+  try {
+    return (await describeData(target)) ?? (await inspectFolder(target));
+  } catch (error) {
+    throw error instanceof NoSaeError ? new UnknownContentsError(target, error) : error;
+  }
 }
 
 async function inspectTrained(folder: string): Promise<TrainedDescription> {
@@ -62,15 +91,23 @@ async function inspectTrained(folder: string): Promise<TrainedDescription> {
   return { kind: "run", path: folder, adapter, saes: await Promise.all(saes) };
 }
 
-function lines(found: Inspection | TrainedDescription): string[] {
+function lines(found: Description): string[] {
   if ("adapter" in found) return trainedLines(found);
   switch (found.kind) {
+    case "model":
+    case "dataset":
+    case "tokens":
+    case "capture":
+      return dataLines(found);
     case "sae":
       return saeLines(found);
     case "checkpoint":
       return [
         `Checkpoint of step ${found.step}, ${bytes(found.bytes)}, written by Facet ${found.facet_version}`,
         ...tensorLines(found.tensors),
+        "",
+        "Next, to go on from it:",
+        `  npm run facet -- train --resume ${found.path}`,
       ];
     case "run":
       return [
@@ -79,7 +116,13 @@ function lines(found: Inspection | TrainedDescription): string[] {
         ...found.saes.map(({ name, sae, fault }) => `  sae/${name}: ${fault ?? sae?.architecture}`),
       ];
     case "activation_set":
-      return [`Activation set, ${bytes(found.bytes)}`, ...setLines(found.manifest)];
+      return [
+        `Activation set, ${bytes(found.bytes)}`,
+        ...setLines(found.manifest),
+        "",
+        "Next, to train on it:",
+        `  npm run facet -- train --activations ${found.path} --out <folder> --d_sae <n>`,
+      ];
     case "safetensors":
       return [
         `safetensors file, ${bytes(found.bytes)}`,
@@ -101,6 +144,9 @@ function trainedLines({ path: folder, adapter, saes }: TrainedDescription): stri
   return [
     `Run in ${folder}, on ${adapter}`,
     ...table(["SAE", "architecture", "d_in", "d_sae", "saved step", "state"], rows),
+    ...(saes.some(({ sae, failure }) => sae === null && failure === null)
+      ? ["", "Next, to go on with it:", `  npm run facet -- train --resume ${folder}`]
+      : []),
   ];
 }
 

@@ -3,6 +3,7 @@ import { LiveSource } from "../../gpu/data/live-source.ts";
 import { requireHookPoint, UnknownHookError } from "../../gpu/lm/hook-points.ts";
 import type { ModelSpec } from "../../gpu/lm/model-spec.ts";
 import { type Fault, InvalidInputError, ServiceError } from "../errors.ts";
+import { requireWeights } from "../models/import-weights.ts";
 import { type ModelFolder, openModelFolder } from "../models/model-folder.ts";
 import { modelHash } from "../models/model-hash.ts";
 import { openTokenSet, type TokenSet } from "../tokens/token-set.ts";
@@ -46,14 +47,14 @@ export async function openLiveInput(locations: LiveLocations, joint: boolean): P
       return null;
     }
   };
-  const model = await told("--model", openModelFolder(locations.model));
+  const model = await told("--model", openWholeModel(locations.model));
   const tokens = await told("--tokens", openTokenSet(locations.tokens));
   const close = async () => {
     await model?.close();
     await tokens?.close();
   };
   try {
-    if (model !== null && tokens !== null) faults.push(...misfits(model.spec, tokens));
+    if (model !== null && tokens !== null) faults.push(...misfits(model, tokens));
     if (model !== null) faults.push(...hookFaults(model.spec, locations));
     if (faults.length > 0 || model === null || tokens === null) throw new InvalidInputError(faults);
     return inputOf(locations, joint, model, tokens, close);
@@ -63,14 +64,33 @@ export async function openLiveInput(locations: LiveLocations, joint: boolean): P
   }
 }
 
+/**
+ * Opens a model that is run to its end, to be measured, and not only to a hook point.
+ * @throws ModelFolderError
+ */
+export async function openWholeModel(folder: string): Promise<ModelFolder> {
+  const model = await openModelFolder(folder);
+  try {
+    requireWeights(model.name, model.spec, model.weights);
+    return model;
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
+}
+
 /** Why a model cannot be run on a token set. */
-export function misfits(spec: ModelSpec, { manifest, length }: TokenSet): Fault[] {
+export function misfits({ spec, tokenizer_sha256 }: ModelFolder, { manifest, length }: TokenSet): Fault[] {
   if (length > spec.n_ctx) {
     const message = `Its sequences have ${length} tokens, but the model takes at most ${spec.n_ctx}. Tokenize again with --context-size ${spec.n_ctx} or less.`;
     return [{ path: "--tokens", message }];
   }
   if (manifest.tokenizer.vocab_size > spec.d_vocab) {
     const message = `It was made with a tokenizer of ${manifest.tokenizer.vocab_size} tokens, but the model has ${spec.d_vocab}. Tokenize the dataset with this model's own tokenizer.`;
+    return [{ path: "--tokens", message }];
+  }
+  if (tokenizer_sha256 !== null && tokenizer_sha256 !== manifest.tokenizer.sha256) {
+    const message = `It was made with another tokenizer, that of ${manifest.tokenizer.model}, whose ids may mean other words to this model. Tokenize the dataset with this model's own tokenizer.`;
     return [{ path: "--tokens", message }];
   }
   return [];
@@ -81,7 +101,7 @@ function hookFaults(spec: ModelSpec, { hooks, target_hook }: LiveLocations): Fau
     ...hooks.map((name) => ({ option: "--hooks", name })),
     ...(target_hook === null ? [] : [{ option: "--target-hook", name: target_hook }]),
   ];
-  return named.flatMap(({ option, name }) => {
+  const unknown = named.flatMap(({ option, name }): Fault[] => {
     try {
       requireHookPoint(spec, name);
       return [];
@@ -90,6 +110,9 @@ function hookFaults(spec: ModelSpec, { hooks, target_hook }: LiveLocations): Fau
       return [{ path: option, message: hookFault(spec, error) }];
     }
   });
+  if (target_hook === null || hooks.length < 2) return unknown;
+  const message = `A transcoder reads one hook point, and ${hooks.length} are named. Train one for each, in runs of their own.`;
+  return [...unknown, { path: "--hooks", message }];
 }
 
 function inputOf(
@@ -104,10 +127,10 @@ function inputOf(
   const width = (name: string) => requireHookPoint(spec, name).width;
   const all = [...hooks, ...(target_hook === null ? [] : [target_hook])];
   let first = 0;
-  const columns = hooks.map((hook): HookColumns => {
+  const columns = hooks.map((hook, index): HookColumns => {
     const count = width(hook);
     first += count;
-    return { hook, columns: [first - count, count] };
+    return { hook, index, columns: [first - count, count] };
   });
   return {
     model,

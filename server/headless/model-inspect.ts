@@ -6,7 +6,7 @@ import { openModelFolder } from "../models/model-folder.ts";
 import { exitCode } from "./exit-code.ts";
 
 /** What a folder of a language model holds. */
-interface ModelDescription {
+export interface ModelDescription {
   name: string;
   spec: ModelSpec;
   parameters: number;
@@ -15,19 +15,28 @@ interface ModelDescription {
   hooks: readonly HookPoint[];
 }
 
-/** `facet model inspect`: a model by its configuration and its weights' headers; no weight is read. */
-export async function inspectModel({ output, words, json }: LocalInvocation): Promise<number> {
-  const folder = await openModelFolder(words[0]!);
+/**
+ * A model by its configuration and its weights' headers; no weight is read.
+ * @throws ModelFolderError
+ */
+export async function describeModelFolder(location: string): Promise<ModelDescription> {
+  const folder = await openModelFolder(location);
   await folder.close();
   const { name, spec } = folder;
   const parameters = parameterCount(spec);
-  const model = { name, spec, parameters, bytes: 4 * parameters, hooks: hookPoints(spec) };
+  return { name, spec, parameters, bytes: 4 * parameters, hooks: hookPoints(spec) };
+}
+
+/** `facet model inspect`: what a model is, and its hook points. */
+export async function inspectModel({ output, words, json }: LocalInvocation): Promise<number> {
+  const model = await describeModelFolder(words[0]!);
   if (json) output.out(JSON.stringify(model));
-  else for (const line of lines(model)) output.out(line);
+  else for (const line of modelLines(model)) output.out(line);
   return exitCode.done;
 }
 
-function lines({ name, spec, parameters, bytes: size, hooks }: ModelDescription): string[] {
+/** The description for a person. */
+export function modelLines({ name, spec, parameters, bytes: size, hooks }: ModelDescription): string[] {
   const facts: [string, string][] = [
     ["model_type", spec.model_type],
     ["parameters", `${parameters.toLocaleString("en")}, ${bytes(size)} in float32`],

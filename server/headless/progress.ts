@@ -18,15 +18,22 @@ const rewriteEveryMs = 100;
 const lineAfterMs = 1_000;
 /** … and where a tenth takes longer, after this. */
 const lineAtLatestMs = 60_000;
-/** The rate is that of the last so many milliseconds. */
+/** The rate is that of the last so many milliseconds; time left is by the mean, for work may come in bursts. */
 const rateWindowMs = 10_000;
+
+/** Where work stood at a time. */
+interface Mark {
+  at: number;
+  done: number;
+}
 
 /** Progress of one long piece of work, with percentage, rate and time left. */
 export class Progress {
   readonly #options: ProgressOptions;
   readonly #now: () => number;
   /** Places on the way, oldest first, as far back as the rate looks. */
-  #marks: { at: number; done: number }[];
+  #marks: Mark[];
+  readonly #began: Mark;
   #shownAt: number;
   #shownTenth: number;
   #ended = false;
@@ -38,7 +45,8 @@ export class Progress {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     const done = options.done ?? 0;
-    this.#marks = [{ at: this.#now(), done }];
+    this.#began = { at: this.#now(), done };
+    this.#marks = [this.#began];
     this.#shownAt = this.#now();
     this.#shownTenth = tenth(done, options.total);
   }
@@ -82,18 +90,24 @@ export class Progress {
     const { unit, total } = this.#options;
     const first = this.#marks[0]!;
     const lately = this.#marks.at(-1)!;
-    const rate = (1_000 * (lately.done - first.done)) / (lately.at - first.at);
+    const rate = rateBetween(first, lately);
+    const mean = rateBetween(this.#began, lately);
     const known = Number.isFinite(rate) && rate > 0;
     return [
       `${unit} ${done}/${total}`,
       `${Math.floor((100 * done) / total)} %`,
       known ? `${rate >= 100 ? Math.round(rate) : rate.toPrecision(3)}/s` : "",
-      known && done < total ? `${duration((total - done) / rate)} left` : "",
+      known && done < total ? `${duration((total - done) / mean)} left` : "",
       detail,
     ]
       .filter((part) => part !== "")
       .join("  ");
   }
+}
+
+/** A second. */
+function rateBetween(from: Mark, to: Mark): number {
+  return (1_000 * (to.done - from.done)) / (to.at - from.at);
 }
 
 function tenth(done: number, total: number): number {

@@ -15,8 +15,8 @@ import { ServiceError } from "../errors.ts";
  *   [<label>/]checkpoints/   step_<n>/, whole states to go on from
  *   [<label>/]sae/           the SAE in SAELens' layout
  *   [<label>/]evaluation.json
- *   [<label>/]model-evaluations.jsonl  how it does within its language model, a line for each time it was measured
  *   [<label>/]failure.json   in place of the last two where training diverged
+ *   [<label>/]model-evaluations.jsonl  how it does within its language model, a line for each time it was measured
  */
 
 const fileIdentitySchema = z.strictObject({

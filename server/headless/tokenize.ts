@@ -60,7 +60,7 @@ export async function tokenize({ output, options, json }: LocalInvocation): Prom
     progress.end();
     if (already) line(`${folder} holds the tokens of this very input already; nothing was done.`);
     if (json) output.out(JSON.stringify({ ...manifest, already_done: already }));
-    else for (const one of [...lines(manifest), `Tokens in ${folder}`]) output.out(one);
+    else for (const one of [...tokenLines(manifest), `Tokens in ${folder}`]) output.out(one);
     return exitCode.done;
   } finally {
     progress.end();
@@ -68,7 +68,8 @@ export async function tokenize({ output, options, json }: LocalInvocation): Prom
   }
 }
 
-function lines(manifest: TokenSetManifest): string[] {
+/** A token set in words. */
+export function tokenLines(manifest: TokenSetManifest): string[] {
   const { options, n_sequences, held_out_sequences, tokenizer, dataset, dtype } = manifest;
   const number = (count: number) => count.toLocaleString("en");
   const facts: [string, string][] = [

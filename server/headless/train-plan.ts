@@ -4,6 +4,7 @@ import type { StateTensor } from "../../gpu/sae/sae.ts";
 import type { TrainerState } from "../../gpu/sae/trainer.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { type Fault, InvalidInputError } from "../errors.ts";
+import { misplaced, notHeldOut, type PlaceWithin } from "./evaluate-within.ts";
 import { readInitialWeights } from "./initial-weights.ts";
 import { type LiveInput, type LiveLocations, openLiveInput } from "./live-data.ts";
 import { newestSavedStep, resumePlace } from "./resume.ts";
@@ -16,7 +17,7 @@ import {
   refuseUsedFolder,
 } from "./run-folder.ts";
 import { sweepVariants, type Variant } from "./sweep.ts";
-import type { EvaluationRequest, TrainRequest } from "./train-request.ts";
+import type { GivenEvaluation, TrainRequest } from "./train-request.ts";
 import { type DataLocations, openData, sameData } from "./training-data.ts";
 import { type HookColumns, storedInput, type TrainingInput } from "./training-input.ts";
 import { type GivenWidths, readConfigFile, trainingConfig } from "./training-options.ts";
@@ -28,6 +29,8 @@ export interface PlannedSae {
   config: TrainingConfig;
   /** Its own among several hook points; null where it reads all there is. */
   own: HookColumns | null;
+  /** Where it is measured within its model; null where there is none, or nothing can be put there. */
+  place: PlaceWithin | null;
   resume: TrainerState | null;
   failure: RunFailure | null;
   /** Folder whose rows of metrics up to the plan's step are its own. */
@@ -48,10 +51,16 @@ export interface TrainPlan {
   init: Record<string, StateTensor> | null;
   input: TrainingInput;
   /** To measure SAEs within their model; null where no model is there. */
-  within: { live: LiveInput; evaluation: EvaluationRequest } | null;
+  within: { live: LiveInput; evaluation: Evaluation } | null;
   /** But for the adapter, which nobody has opened. */
   record: Omit<RunRecord, "adapter">;
 }
+
+/** How often and on how much SAEs are measured within their model. */
+type Evaluation = NonNullable<RunRecord["live"]>["evaluation"];
+
+/** Enough for a loss that is good to a per cent, and a matter of seconds. */
+const defaultEvaluationSequences = 64;
 
 /** What planning tells while it is under way. */
 export interface PlanReport {
@@ -94,7 +103,13 @@ async function planFresh(
   const out = path.resolve(request.out ?? ".");
   if (request.out !== null) refuseUsedFolder(out);
   const given = await givenOptions(request, faults);
-  const opened = await tryOpen(request.data, request.live, given.architecture === "crosscoder", faults);
+  const crosscoder = given.architecture === "crosscoder";
+  if (crosscoder && request.evaluation.every_steps !== null) {
+    const message =
+      "A crosscoder reads several hook points and has no one place within the model to be measured at.";
+    faults.push({ path: "--eval-every", message });
+  }
+  const opened = await tryOpen(request.data, request.live, crosscoder, faults);
   try {
     const { variants, faults: sweepFaults } = sweepVariants(request.sweep);
     faults.push(...sweepFaults);
@@ -103,13 +118,16 @@ async function planFresh(
     const { input } = opened;
     const init = request.init === null ? null : await readInitialWeights(request.init);
     const identities = await input.identify(report.checked, signal);
+    const places = placesOf(opened, crosscoder, report.warn);
     const saes = configs.map(({ label, own, config }): PlannedSae => {
       const folder = path.join(out, label);
-      return { label, folder, config, own, resume: null, failure: null, metricsFrom: folder };
+      const place = places(own);
+      return { label, folder, config, own, place, resume: null, failure: null, metricsFrom: folder };
     });
+    const evaluation = evaluationOf(request.evaluation);
     const record = {
       ...recordOf(opened.locations, identities),
-      live: liveRecord(request.live, request.evaluation),
+      live: liveRecord(request.live, evaluation),
       shuffle: request.shuffle,
       // A sweep over seeds changes the weights' beginnings; the rows come in one order for all.
       order_seed: saes[0]!.config.seed,
@@ -124,7 +142,7 @@ async function planFresh(
       saes,
       init,
       input,
-      within: within(opened, request),
+      within: within(opened, evaluation),
       record,
     };
   } catch (error) {
@@ -157,7 +175,12 @@ async function planResumed(
       message: "The run was begun with its rows shuffled, and goes on so.",
     });
   }
+  faults.push(...otherEvaluation(request.evaluation, record));
   const live = request.live ?? record.live;
+  if (request.live === null && live !== null && request.data.activations.length > 0) {
+    const message = "The run was begun on a language model, and goes on with that; leave --activations out.";
+    faults.push({ path: "--activations", message });
+  }
   const locations = locationsOf(request.data, record);
   const crosscoder = saved[0]!.config.architecture === "crosscoder";
   const opened = await tryOpen(locations, live, crosscoder, faults);
@@ -179,19 +202,22 @@ async function planResumed(
         },
       ]);
     }
-    const saes = saved.map(
-      ({ label, folder, config }): PlannedSae => ({
+    const places = placesOf(opened, crosscoder, report.warn);
+    const saes = saved.map(({ label, folder, config }): PlannedSae => {
+      const own = input.separate.find(({ hook }) => label.split(",")[0] === hook) ?? null;
+      return {
         label,
         folder: path.join(out, label),
         config,
-        own: input.separate.find(({ hook }) => label.split(",")[0] === hook) ?? null,
+        own,
+        place: places(own),
         resume: states.get(label) ?? null,
         failure: failures.get(label) ?? null,
         metricsFrom: folder,
-      }),
-    );
+      };
+    });
     const { adapter: begunOn, ...rest } = record;
-    const evaluation = record.live?.evaluation ?? request.evaluation;
+    const evaluation = record.live?.evaluation ?? evaluationOf(request.evaluation);
     return {
       out,
       begun,
@@ -200,7 +226,7 @@ async function planResumed(
       saes,
       init,
       input,
-      within: within(opened, { evaluation }),
+      within: within(opened, evaluation),
       record: { ...rest, ...recordOf(opened.locations, identities), live: liveRecord(live, evaluation) },
     };
   } catch (error) {
@@ -235,11 +261,48 @@ async function tryOpen(
   }
 }
 
-function within({ live }: Opened, { evaluation }: { evaluation: EvaluationRequest }): TrainPlan["within"] {
+function within({ live }: Opened, evaluation: Evaluation): TrainPlan["within"] {
   return live === null ? null : { live, evaluation };
 }
 
-function liveRecord(live: LiveLocations | null, evaluation: EvaluationRequest): RunRecord["live"] {
+function evaluationOf({ every_steps, n_sequences }: GivenEvaluation): Evaluation {
+  return { every_steps, n_sequences: n_sequences ?? defaultEvaluationSequences };
+}
+
+/** A run is measured as it was begun; what is given again must be the same. */
+function otherEvaluation(given: GivenEvaluation, { live }: RunRecord): Fault[] {
+  const options = [
+    { option: "--eval-every", asked: given.every_steps, is: live?.evaluation.every_steps },
+    { option: "--eval-sequences", asked: given.n_sequences, is: live?.evaluation.n_sequences },
+  ];
+  return options
+    .filter(({ asked, is }) => asked !== null && asked !== is)
+    .map(({ option, is }) => ({
+      path: option,
+      message: `The run was begun ${is == null ? "without it" : `with ${is}`}, and goes on so.`,
+    }));
+}
+
+/** Where the SAE of some hook point is measured within the model; warns of what is not, or not on held-out text. */
+function placesOf(
+  { live }: Opened,
+  crosscoder: boolean,
+  warn: (message: string) => void,
+): (own: HookColumns | null) => PlaceWithin | null {
+  if (live === null || crosscoder) return () => null;
+  const places = new Map<string, PlaceWithin>();
+  for (const hook of live.hooks) {
+    const place = { hook, hook_out: live.target_hook };
+    const why = misplaced(live.model, place);
+    if (why === null) places.set(hook, place);
+    else warn(`${why} The SAE of ${hook} is not measured within the model.`);
+  }
+  const note = notHeldOut(live.tokens);
+  if (note !== null && places.size > 0) warn(note);
+  return (own) => places.get(own?.hook ?? live.hooks[0]!) ?? null;
+}
+
+function liveRecord(live: LiveLocations | null, evaluation: Evaluation): RunRecord["live"] {
   if (live === null) return null;
   return {
     model: path.resolve(live.model),

@@ -42,16 +42,13 @@ export interface GivenMetadata {
   dataset_name: string | null;
 }
 
-/** How often and on how much SAEs are measured within their model. */
-export interface EvaluationRequest {
-  /** Steps between evaluations; null: only after the last. */
+/** How often and on how much SAEs are to be measured within their model, as far as that is given. */
+export interface GivenEvaluation {
+  /** Steps between evaluations. */
   every_steps: number | null;
   /** Held-out sequences. */
-  n_sequences: number;
+  n_sequences: number | null;
 }
-
-/** Enough for a loss that is good to a per cent, and a matter of seconds. */
-const defaultEvaluationSequences = 64;
 
 /** A command line of `train`, taken apart and not yet checked against any file. */
 export interface TrainRequest {
@@ -61,8 +58,8 @@ export interface TrainRequest {
   data: DataLocations;
   /** A language model to train on in their place. */
   live: LiveLocations | null;
-  /** Evaluation within the language model; of live runs alone. */
-  evaluation: EvaluationRequest;
+  /** Of live runs alone. */
+  evaluation: GivenEvaluation;
   shuffle: boolean;
   init: string | null;
   out: string | null;
@@ -93,6 +90,12 @@ export function trainRequest(options: ReadonlyMap<string, readonly string[]>): {
   }
   const last = (name: TrainOption) => options.get(name)?.at(-1) ?? null;
   const ofFolder = namesSets(options);
+  for (const name of ["eval-every", "eval-sequences"] as const) {
+    if (!options.has(name) || !ofFolder) continue;
+    const message =
+      "It is of training on a language model (--model), within which SAEs are measured; leave it out, and see facet eval.";
+    faults.push({ path: `--${name}`, message });
+  }
   return {
     request: {
       config: last("config"),
@@ -166,7 +169,7 @@ function liveLocations(
 function evaluationRequest(
   options: ReadonlyMap<string, readonly string[]>,
   faults: Fault[],
-): EvaluationRequest {
+): GivenEvaluation {
   const count = (name: "eval-every" | "eval-sequences") => {
     const given = options.get(name)?.at(-1);
     if (given === undefined) return null;
@@ -175,8 +178,5 @@ function evaluationRequest(
     faults.push({ path: `--${name}`, message: `It is a whole number above 0, not ${given}.` });
     return null;
   };
-  return {
-    every_steps: count("eval-every"),
-    n_sequences: count("eval-sequences") ?? defaultEvaluationSequences,
-  };
+  return { every_steps: count("eval-every"), n_sequences: count("eval-sequences") };
 }

@@ -78,6 +78,10 @@ async function trainOnGpu(
 ): Promise<TrainingSummary> {
   const gpu = await openGpu(adapter === null ? {} : { adapter });
   try {
+    if (plan.within !== null) {
+      const { model, hooks } = plan.within.live;
+      voice.say(`Running ${model.name} for the first activations at ${hooks.join(", ")} …`);
+    }
     const group = await createGroup(plan, gpu);
     try {
       const here = gpu.capabilities.adapter;
@@ -192,26 +196,24 @@ async function finish(
   return figures;
 }
 
-/** Measures an SAE on held-out text within the model that it is trained on; a crosscoder has no one place there. */
+/** Measures an SAE on held-out text within the model that it is trained on. */
 function measureWithin(
-  { within, saes }: TrainPlan,
+  { within }: TrainPlan,
   gpu: Gpu,
   voice: Voice,
   progress: Progress,
 ): SessionOptions["measure"] {
-  if (within === null || saes[0]!.config.architecture === "crosscoder") return null;
+  if (within === null) return null;
   const { live, evaluation } = within;
   return {
     everySteps: evaluation.every_steps,
-    of: async ({ trainer, planned }) => {
-      const [hook] = planned.own === null ? live.hooks : [planned.own.hook];
+    of: async ({ trainer, planned }, place) => {
       const figures = figuresOf(
         await evaluateWithin({
           gpu,
           model: live.model,
           tokens: live.tokens,
-          hook: hook!,
-          hook_out: live.target_hook,
+          ...place,
           sae: await trainer.exportSae(),
           n_sequences: evaluation.n_sequences,
         }),
@@ -223,10 +225,11 @@ function measureWithin(
   };
 }
 
-/** The run's record, as one SAE's folder has it. */
+/** The run's record, of one SAE: its hook point alone, where each of several has its own. */
 function recordFor({ record }: TrainPlan, { own }: PlannedSae) {
   if (own === null) return record;
-  return { ...record, metadata: { ...record.metadata, hook_name: own.hook } };
+  const data = record.data.slice(own.index, own.index + 1);
+  return { ...record, data, metadata: { ...record.metadata, hook_name: own.hook } };
 }
 
 function interrupted(plan: TrainPlan, { received }: Interruption, when: string): InterruptedError {

@@ -14,6 +14,8 @@ export interface RowOrder {
 /** One of several hook points whose rows stand side by side, for an SAE of its own. */
 export interface HookColumns {
   hook: string;
+  /** Its place among them. */
+  index: number;
   /** First column and number of columns. */
   columns: readonly [number, number];
 }
@@ -57,7 +59,7 @@ function columnsOf({ inputs, target }: TrainingData): HookColumns[] {
   let first = 0;
   return inputs.map(({ d_in }, index): HookColumns => {
     first += d_in;
-    return { hook: hooks[index]!, columns: [first - d_in, d_in] };
+    return { hook: hooks[index]!, index, columns: [first - d_in, d_in] };
   });
 }
 

@@ -104,7 +104,7 @@ function widthOptions(
   if (transcoder && target === null) {
     faults.push({
       path: "targets",
-      message: `A ${architecture} predicts another hook point, whose activations are not given; name them with --targets.`,
+      message: `A ${architecture} predicts another hook point, whose activations are not given; name them with --targets, or with --target-hook where --hooks names those that it reads.`,
     });
   }
   if (!transcoder && target !== null) {

@@ -1,6 +1,7 @@
 import type { StepMetrics } from "../../gpu/sae/trainer.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { writeCheckpoint } from "../artifacts/checkpoint.ts";
+import type { PlaceWithin } from "./evaluate-within.ts";
 import type { TrainingGroup, TrainingMember } from "./group.ts";
 import { MetricsLog } from "./metrics-log.ts";
 import type { ModelFigures } from "./model-figures.ts";
@@ -16,8 +17,11 @@ export interface SessionOptions {
   onRows(member: TrainingMember, rows: readonly StepMetrics[]): void;
   /** After every step. */
   onStep(step: number): void;
-  /** Measures an SAE within its model; null where there is none. */
-  measure: { everySteps: number | null; of(member: TrainingMember): Promise<ModelFigures> } | null;
+  /** Measures an SAE that has a place within its model; null where there is no model. */
+  measure: {
+    everySteps: number | null;
+    of(member: TrainingMember, place: PlaceWithin): Promise<ModelFigures>;
+  } | null;
   onFailure(member: TrainingMember): void;
 }
 
@@ -52,8 +56,10 @@ export async function trainGroup(options: SessionOptions): Promise<"completed" |
   };
   const measure = async () => {
     for (const member of group.living) {
+      const { place } = member.planned;
+      if (place === null) continue;
       await group.attempt(member, async () => {
-        const figures = await options.measure!.of(member);
+        const figures = await options.measure!.of(member, place);
         await measured.get(member)!.append([{ step: group.step, ...figures }]);
       });
     }
@@ -68,11 +74,11 @@ export async function trainGroup(options: SessionOptions): Promise<"completed" |
   };
   try {
     for (const member of group.members) {
-      const { folder, metricsFrom } = member.planned;
+      const { folder, metricsFrom, place } = member.planned;
       const log = (fileOf: (folder: string) => string) =>
         MetricsLog.open(fileOf(folder), group.step, fileOf(metricsFrom));
       logs.set(member, await log(metricsFileOf));
-      if (options.measure !== null) measured.set(member, await log(modelEvaluationsFileOf));
+      if (place !== null) measured.set(member, await log(modelEvaluationsFileOf));
     }
     let yielded = performance.now();
     while (group.step < group.totalSteps && group.living.length > 0) {

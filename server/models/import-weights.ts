@@ -77,6 +77,17 @@ export async function tensorsOf(
   return tensors;
 }
 
+/**
+ * Whether every weight of the whole model is there, by names and shapes alone.
+ * @throws ModelFolderError
+ */
+export function requireWeights(name: string, spec: ModelSpec, weights: WeightSource): void {
+  const names = familyWeights(spec);
+  for (const weight of canonicalWeights(spec)) {
+    found(name, weights, names, { weight, first: 0, rows: weight.rows });
+  }
+}
+
 /** Throws `ModelFolderError` where a weight that the model needs is missing, has another shape, or cannot be read. */
 export function checkWeights(name: string, spec: ModelSpec, tensors: ReadonlyMap<string, TensorInfo>): void {
   const source: WeightSource = {

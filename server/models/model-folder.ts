@@ -3,7 +3,10 @@ import path from "node:path";
 import { describeModel } from "../../gpu/lm/families/index.ts";
 import { ModelConfigError, type ModelSpec, UnsupportedModelError } from "../../gpu/lm/model-spec.ts";
 import type { WeightSource } from "../../gpu/lm/weights.ts";
+import { hashSource } from "../artifacts/file-source.ts";
 import { readJsonFile } from "../formats/json-file.ts";
+import { openRegularFile } from "../formats/regular-file.ts";
+import { readModelManifest } from "./manifest.ts";
 import { asModelError, ModelFolderError } from "./model-folder-error.ts";
 import { type OpenWeights, openShardedWeights, openWeightFile } from "./model-weights.ts";
 
@@ -12,16 +15,19 @@ export { ModelFolderError };
 const configFile = "config.json";
 const weightFile = "model.safetensors";
 const indexFile = "model.safetensors.index.json";
+export const tokenizerFile = "tokenizer.json";
 
 /** A language model in a folder of Hugging Face's layout, open for reading. */
 export interface ModelFolder {
-  /** The folder's own name. */
+  /** What it was imported from, a repository or a folder; of a folder that was not imported its own name. */
   readonly name: string;
   /** config.json, as it stands. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly spec: ModelSpec;
   /** Read from the disk slice by slice, as they are asked for. */
   readonly weights: WeightSource;
+  /** Of its tokenizer.json; null where it has none. */
+  readonly tokenizer_sha256: string | null;
   close(): Promise<void>;
 }
 
@@ -34,14 +40,38 @@ export async function openModelFolder(folder: string): Promise<ModelFolder> {
   const names = await namesIn(folder);
   const config = await readConfig(folder, names);
   const spec = specOf(folder, config);
+  const name = await modelNameOf(folder);
+  const tokenizer_sha256 = names.has(tokenizerFile) ? await hashOf(path.join(folder, tokenizerFile)) : null;
   const weights = await openWeightsIn(folder, names);
   return {
-    name: path.basename(path.resolve(folder)),
+    name,
     config,
     spec,
     weights,
+    tokenizer_sha256,
     close: () => weights.close(),
   };
+}
+
+/** What a model is called: by its manifest, else by its folder. Throws `ModelFolderError` where that says nonsense. */
+export async function modelNameOf(folder: string): Promise<string> {
+  const manifest = await readModelManifest(folder);
+  if (manifest === null) return path.basename(path.resolve(folder));
+  const { source } = manifest;
+  return source.kind === "hub" ? source.repo : source.name;
+}
+
+async function hashOf(file: string): Promise<string> {
+  try {
+    const source = await openRegularFile(file);
+    try {
+      return await hashSource(source);
+    } finally {
+      await source.close();
+    }
+  } catch (error) {
+    throw asModelError(file, error);
+  }
 }
 
 async function namesIn(folder: string): Promise<ReadonlySet<string>> {

@@ -14,11 +14,10 @@ import { hubOptions } from "../hub/hub-options.ts";
 import { abandonedReason, abandonedSeconds, canceledReason, startRowWork } from "../row-work.ts";
 import { sampleFiles } from "../sample/files.ts";
 import type { Services } from "../services.ts";
-import { tokenizerFile } from "../tokens/model-tokenizer.ts";
 import { type ModelSource as ImportSource, importModel } from "./import.ts";
 import { modelPath } from "./list.ts";
 import { type ModelManifest, readModelManifest } from "./manifest.ts";
-import { openModelFolder } from "./model-folder.ts";
+import { openModelFolder, tokenizerFile } from "./model-folder.ts";
 import { previewModel } from "./preview.ts";
 import type { ModelPreviewView } from "./views.ts";
 

@@ -3,15 +3,14 @@ import type { Tokenizer } from "@huggingface/tokenizers";
 import { describeModel } from "../../gpu/lm/families/index.ts";
 import { ModelConfigError, type ModelSpec, UnsupportedModelError } from "../../gpu/lm/model-spec.ts";
 import { isJsonObject, readJsonFile, readJsonFileIfThere } from "../formats/json-file.ts";
+import { modelNameOf, tokenizerFile } from "../models/model-folder.ts";
 import { makeTokenizer } from "./encode.ts";
 import { asTokenizerError, TokenizerError } from "./tokenizer-error.ts";
 import { readTokenizerFile, type TokenizerJson } from "./tokenizer-file.ts";
 
-export const tokenizerFile = "tokenizer.json";
-
 /** A model's own tokenizer, which fits it. */
 export interface ModelTokenizer {
-  /** The model's folder's name. */
+  /** The model's, as it was imported; else that of its folder. */
   readonly name: string;
   /** tokenizer.json and the SHA-256 of its bytes. */
   readonly file: string;
@@ -42,6 +41,7 @@ export async function openModelTokenizer(folder: string): Promise<ModelTokenizer
   const config = await jsonAt(path.join(folder, "config.json"), readJsonFile);
   const settings = (await jsonAt(path.join(folder, "tokenizer_config.json"), readJsonFileIfThere)) ?? {};
   const spec = specOf(folder, config);
+  const name = await modelNameOf(folder);
   const { sha256, json } = await readTokenizerFile(file);
   const tokenizer = makeTokenizer(file, { sha256, json });
   checkVocabulary(file, tokenizer, json, spec.d_vocab);
@@ -55,7 +55,7 @@ export async function openModelTokenizer(folder: string): Promise<ModelTokenizer
   const eos_id = specialId(at, "eos");
   const pad = namedId(at, "pad");
   return {
-    name: path.basename(path.resolve(folder)),
+    name,
     file,
     sha256,
     json,

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -137,6 +137,32 @@ describe("capture of a folder of tokens", () => {
       kind: "activation_set",
       manifest: { format_version: 2 },
     });
+    await mkdir(at("acts/blocks.1.hook_mlp_out.capture"));
+    const all = await done("inspect", at("acts"));
+    expect(all).toMatch(/^Captured activations of model on texts\.jsonl\nhook point .*\n/);
+    expect(all).toMatch(/^blocks\.0\.mlp\.hook_post +64 +\d+ +\d+ +float16 /m);
+    expect(all).toMatch(/^Not whole yet: blocks\.1\.hook_mlp_out\./m);
+    expect(all).toContain(`train --activations ${at("acts")} --hooks ${[...hooks].sort()[0]} `);
+    await rm(at("acts/blocks.1.hook_mlp_out.capture"), { recursive: true });
+  });
+
+  it("is inspected like what it was made of, and nothing else is taken for it", async () => {
+    for (const [name, kind, what, next] of [
+      ["model", "model", /^Model model\n[\s\S]*blocks\.1\.hook_resid_post +16\n/, "tokenize --dataset"],
+      ["dataset", "dataset", /^Dataset texts\.jsonl\n[\s\S]*documents +24\n/, "tokenize --dataset"],
+      ["tokens", "tokens", /^Tokens of texts\.jsonl by the tokenizer of model\n/, "capture --model"],
+    ] as const) {
+      const shown = await done("inspect", at(name));
+      expect(shown).toMatch(what);
+      expect(shown).toContain(`npm run facet -- ${next}`);
+      expect(shown).toContain(at(name));
+      expect(JSON.parse(await done("inspect", at(name), "--json"))).toMatchObject({ kind, path: at(name) });
+    }
+    const { code, err } = await facet("inspect", home);
+    expect([code, err]).toEqual([
+      2,
+      expect.stringMatching(/is nothing that is known here\. Looked for a run /),
+    ]);
   });
 });
 

@@ -240,6 +240,13 @@ describe("progress", () => {
     ]);
   });
 
+  it("tells the time left of work that comes in bursts by all of them", () => {
+    const { at, lines } = progress(false);
+    at(10_000, 300);
+    at(70_000, 301);
+    expect(lines.at(-1)).toMatch(/^step 301\/1000 {2}30 % {2}0\.0167\/s {2}8 min 4 s left$/);
+  });
+
   it("prints a line a minute where a tenth takes longer, and the end", () => {
     const { at, lines } = progress(false);
     at(59_000, 201);

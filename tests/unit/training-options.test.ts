@@ -88,7 +88,7 @@ describe("a configuration", () => {
       "targets: Targets are given, but topk reconstructs its own input; a transcoder or skip_transcoder has targets.",
     ]);
     expect(faults({ ...base, architecture: "skip_transcoder" })).toEqual([
-      "targets: A skip_transcoder predicts another hook point, whose activations are not given; name them with --targets.",
+      "targets: A skip_transcoder predicts another hook point, whose activations are not given; name them with --targets, or with --target-hook where --hooks names those that it reads.",
     ]);
     expect(faults({ ...base, architecture: "transcoder", d_out: 3 }, { inputs: [16], target: 24 })).toEqual([
       "d_out: d_out is 3, but the targets have width 24. Leave d_out out to take it from them.",

@@ -112,7 +112,7 @@ const places: readonly Place[] = [
   {
     name: "list of SAEs",
     path: () => "/saes",
-    ready: (page) => expect(page.getByRole("link", { name: "Looked at", exact: true })).toBeVisible(),
+    ready: (page) => expect(page.getByRole("link", { name: "Looked at", exact: true }).first()).toBeVisible(),
   },
   {
     name: "import of an SAE",

@@ -264,7 +264,12 @@ export class FaultSystem {
       if (id !== null && before !== null && !endedStatuses.includes(before.status)) {
         await this.#untilTrue(id);
         if (left)
-          await this.untilStanding(id, "the other machine has taken over", ({ pid }) => pid !== worker.pid);
+          await this.untilStanding(
+            id,
+            "the other machine has taken over",
+            // A run that was to pause is paused, and nobody's.
+            ({ pid, status }) => pid !== worker.pid || status === "paused",
+          );
         await sleep(3 * delayMs);
       }
     } finally {

@@ -22,7 +22,7 @@ export default defineConfig({
           globalSetup: ["tests/integration/postgres.setup.ts"],
           pool: "forks",
           fileParallelism: false,
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           hookTimeout: 120_000,
         },
       },

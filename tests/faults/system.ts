@@ -3,6 +3,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { TRPCClientError } from "@trpc/client";
 import { eq } from "drizzle-orm";
 import { inject } from "vitest";
@@ -34,10 +35,11 @@ export interface Standing {
 }
 
 const trainerProgram = "trainer-process.ts";
+const apiProgram = fileURLToPath(new URL("./api-process.ts", import.meta.url));
 const otherMachine = new URL("./other-machine.mjs", import.meta.url).href;
 /** A state may be untrue for so long after a kill: ten seconds of silence, and the reaper's next round. */
 const truthMs = 20_000;
-const patienceMs = 90_000;
+const patienceMs = 300_000;
 
 /** Facet as it runs on machines, each part a process that can be killed: API, workers, database. */
 export class FaultSystem {
@@ -262,7 +264,12 @@ export class FaultSystem {
       if (id !== null && before !== null && !endedStatuses.includes(before.status)) {
         await this.#untilTrue(id);
         if (left)
-          await this.untilStanding(id, "the other machine has taken over", ({ pid }) => pid !== worker.pid);
+          await this.untilStanding(
+            id,
+            "the other machine has taken over",
+            // A run that was to pause is paused, and nobody's.
+            ({ pid, status }) => pid !== worker.pid || status === "paused",
+          );
         await sleep(3 * delayMs);
       }
     } finally {
@@ -279,7 +286,7 @@ export class FaultSystem {
   }
 
   #startApi(): Program {
-    return startProgram("tests/faults/api-process.ts", { ...this.#settings(), PORT: String(this.#port) });
+    return startProgram(apiProgram, { ...this.#settings(), PORT: String(this.#port) });
   }
 
   #startWorker(machine: "here" | "there"): Program {

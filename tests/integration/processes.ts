@@ -41,7 +41,7 @@ export function startProgram(file: string, settings: Record<string, string>): Pr
 export async function until<T>(
   what: string,
   look: () => Promise<T | null | undefined | false> | T | null | undefined | false,
-  timeoutMs = 100_000,
+  timeoutMs = 200_000,
   everyMs = 20,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;

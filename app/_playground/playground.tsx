@@ -142,11 +142,27 @@ function Standing({ state }: { state: TabTrainingState }) {
   );
 }
 
-/** Whether the tab has WebGPU at all; null until it is known. */
-function useWebGpu(): boolean | null {
-  const [there, setThere] = useState<boolean | null>(null);
-  useEffect(() => setThere("gpu" in navigator), []);
-  return there;
+type WebGpu = "ready" | "no WebGPU" | "no adapter";
+
+/** Whether the tab can train; null until it is known. */
+function useWebGpu(): WebGpu | null {
+  const [found, setFound] = useState<WebGpu | null>(null);
+  useEffect(() => {
+    let here = true;
+    const say = (what: WebGpu) => {
+      if (here) setFound(what);
+    };
+    if ("gpu" in navigator) {
+      navigator.gpu.requestAdapter().then(
+        (adapter) => say(adapter === null ? "no adapter" : "ready"),
+        () => say("no adapter"),
+      );
+    } else say("no WebGPU");
+    return () => {
+      here = false;
+    };
+  }, []);
+  return found;
 }
 
 /** Trains the sample in this very tab: the same trainer, the same shaders, no server involved. */
@@ -173,8 +189,10 @@ export function Playground() {
         title="Playground"
         description="Trains a small SAE in this tab, with the trainer and the shaders of the server's worker. Its activations are built from known features, so the end says how many of them were found. Nothing leaves the browser."
       />
-      {webGpu === false ? (
+      {webGpu === "no WebGPU" ? (
         <MissingWebGpu reason="This browser has no WebGPU, so it cannot train." />
+      ) : webGpu === "no adapter" ? (
+        <MissingWebGpu reason="This browser offers WebGPU no GPU, so it cannot train." />
       ) : state.missing ? (
         <MissingWebGpu reason={state.error ?? "This browser has no GPU to train on."} />
       ) : state.phase === "failed" ? (
@@ -221,7 +239,7 @@ export function Playground() {
                 type="submit"
                 look="primary"
                 className="mt-6"
-                disabled={config === null || webGpu !== true}
+                disabled={config === null || webGpu !== "ready"}
               >
                 <Play aria-hidden size={14} />
                 {state.phase === "idle" ? "Train" : "Train again"}

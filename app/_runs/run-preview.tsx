@@ -54,6 +54,7 @@ export function RunPreview({
   return (
     <section
       aria-label="Before it starts"
+      aria-busy={stale && !incomplete}
       className="rounded-lg border border-line bg-surface p-4 lg:sticky lg:top-7"
     >
       {/* On top, so that nothing that comes and goes below moves it under the pointer. */}

@@ -215,7 +215,7 @@ const places: readonly Place[] = [
   {
     name: "list of datasets",
     path: () => "/datasets",
-    ready: (page) => expect(page.getByText(/^unread\.csv has several columns/)).toBeVisible(),
+    ready: (page) => expect(page.getByText(/^unread\.csv has several columns/).first()).toBeVisible(),
   },
   {
     name: "import of a dataset",

@@ -15,6 +15,8 @@ export async function violations(page: Page): Promise<string[]> {
 async function found(page: Page, scheme: "light" | "dark", axe: AxeBuilder): Promise<string[]> {
   await page.emulateMedia({ colorScheme: scheme });
   await expect(page.locator("html")).toHaveAttribute("data-theme", scheme);
+  // What is being looked up again is dimmed meanwhile.
+  await expect(page.locator("[aria-busy=true]")).toHaveCount(0);
   await restOfAnimations(page);
   const { violations: broken } = await axe.analyze();
   return broken.map(

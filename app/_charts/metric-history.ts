@@ -35,6 +35,15 @@ export class MetricHistory {
     this.version += 1;
   }
 
+  /** Takes back what came after a step: a run that goes on from a checkpoint may never come so far again. */
+  cutAfter(step: number): void {
+    const kept = this.#firstAtLeast(step + 1);
+    if (kept === this.steps.length) return;
+    this.steps.length = kept;
+    this.rows.length = kept;
+    this.version += 1;
+  }
+
   clear(): void {
     this.steps.length = 0;
     this.rows.length = 0;

@@ -246,6 +246,8 @@ export class RunFeed {
     // An answer that was under way while newer events came must not turn the clock back.
     if (before && run.seq < before.seq) return;
     const running = !settled.includes(run.status);
+    // Only a run that is as new as all that came of it says which of that still stands.
+    if (run.seq >= this.#seq) this.#state.history.cutAfter(run.step);
     const step = before && running && run.seq < this.#seq ? Math.max(before.step, run.step) : run.step;
     this.#publish({ run: { ...run, step }, error: null });
   }

@@ -58,6 +58,11 @@ async function trainToEnd(
   const source = await openRunSource(task);
   try {
     const resume = await newestState(task, link.say);
+    if (task.source.kind === "live") {
+      // Many tokens are mixed, so much of the text goes through the model before the first step.
+      const message = `The model runs for the first activations at ${task.source.hooks.join(", ")}.`;
+      await link.say({ type: "progress", message });
+    }
     const trainer = await createTrainer({
       gpu,
       config,

@@ -52,8 +52,13 @@ try {
   );
   if (!(expected && error instanceof Error)) throw error;
   console.error(error.message);
-  report({ type: "unable", reason: error.message });
-  process.exitCode = unableExitCode;
+  if (error instanceof DatabaseUnreachableError) {
+    // It may only be starting, so whoever keeps a worker running tries again.
+    process.exitCode = 1;
+  } else {
+    report({ type: "unable", reason: error.message });
+    process.exitCode = unableExitCode;
+  }
 } finally {
   await undoAll(undo);
 }

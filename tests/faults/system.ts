@@ -49,6 +49,7 @@ export class FaultSystem {
   readonly #port: number;
   #observed: OpenedDatabase;
   #api: Program;
+  #closing = false;
   readonly #workers = new Map<"here" | "there", Program>();
   readonly #frozen = new Set<number>();
 
@@ -76,6 +77,7 @@ export class FaultSystem {
 
   /** Ends everything in order; true when every worker said goodbye with status 0. */
   async close(): Promise<boolean> {
+    this.#closing = true;
     for (const worker of this.#workers.values()) worker.signal("SIGTERM");
     const endings = await Promise.all([...this.#workers.values()].map(({ ended }) => ended));
     this.#api.signal("SIGKILL");
@@ -295,6 +297,11 @@ export class FaultSystem {
       ...(machine === "there" ? { NODE_OPTIONS: `--import ${otherMachine}` } : {}),
     });
     this.#workers.set(machine, worker);
+    // As the supervisor of `npm start` does, of one that met its database while that was starting.
+    void worker.ended.then((ending) => {
+      const current = this.#workers.get(machine) === worker;
+      if (current && !this.#closing && ending !== "SIGKILL") this.#startWorker(machine);
+    });
     return worker;
   }
 

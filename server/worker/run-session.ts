@@ -77,8 +77,11 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
   let trainer: Trainer | null = null;
   let ending: Ending | null = null;
   const settle = (how: Ending) => {
-    // A run that is someone else's is so whatever the trainer says it came to.
-    if (how.type === "lost") ending = how;
+    // A run that is someone else's is so whatever the trainer says it came to, and also while its end is being written.
+    if (how.type === "lost") {
+      if (ending?.type !== "lost") log(`Run ${claim.runId} is not this worker's any more.`);
+      ending = how;
+    }
     ending ??= how;
     if (how.type === "lost") trainer?.kill();
   };
@@ -90,9 +93,11 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
     new Outbox({
       writeMetrics: (rows) => recordMetrics(db, lease, rows),
       onRefused: (error) => {
-        log(error.message);
         if (error instanceof LostLeaseError) settle({ type: "lost" });
-        else onRefused(error);
+        else {
+          log(error.message);
+          onRefused(error);
+        }
       },
       onReachable: (reachable) =>
         log(reachable ? "The database answers again." : "The database does not answer; training goes on."),
@@ -206,7 +211,6 @@ export async function trainRun(claim: AssignedRun, options: SessionOptions): Pro
     switch (how.type) {
       case "lost":
         outbox.close();
-        log(`Run ${claim.runId} is not this worker's any more.`);
         return;
       case "completed":
       case "stopped":

@@ -1,10 +1,7 @@
 "use client";
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { ChevronRight, Trash2 } from "lucide-react";
-import Link from "next/link";
 import { useRouter } from "next/navigation";
-import { useEffect, useState } from "react";
 import type { DatasetDetail } from "../../server/datasets/views.ts";
 import { type Tile, Tiles } from "../_charts/metric-tiles.tsx";
 import { useTRPC } from "../_data/trpc.ts";
@@ -12,11 +9,11 @@ import { useVisible } from "../_data/use-visible.ts";
 import { usesWords } from "../_models/model-words.ts";
 import { useSystemStatus } from "../_shell/connection-state.tsx";
 import { TokenizationPanel } from "../_tokenizations/tokenization-panel.tsx";
-import { Button } from "../_ui/button.tsx";
 import { classNames } from "../_ui/class-names.ts";
-import { ConfirmDialog } from "../_ui/dialog.tsx";
+import { DeleteThing } from "../_ui/delete-thing.tsx";
 import { formatBytes, formatCompact, formatCount } from "../_ui/format.ts";
-import { PageFailure, PageSkeleton } from "../_ui/page-states.tsx";
+import { OnePage } from "../_ui/page-states.tsx";
+import { ThingHeader } from "../_ui/thing-header.tsx";
 import { useToasts } from "../_ui/toasts.tsx";
 import { WorkState } from "../_ui/work-state.tsx";
 import { DatasetFactPanels } from "./dataset-facts.tsx";
@@ -40,21 +37,11 @@ export function DatasetPage({ id }: { id: string }) {
       },
     ),
   );
-  const dataset = query.data;
-  useEffect(() => {
-    document.title = `${dataset?.name ?? "Dataset"} · Facet`;
-  }, [dataset?.name]);
-  if (query.isError && !dataset) {
-    return (
-      <PageFailure
-        what="dataset"
-        error={query.error}
-        back={{ href: "/datasets", label: "Go to the datasets" }}
-        onRetry={() => void query.refetch()}
-      />
-    );
-  }
-  return dataset ? <Page dataset={dataset} /> : <PageSkeleton what="dataset" />;
+  return (
+    <OnePage what="dataset" query={query} back={{ href: "/datasets", label: "Go to the datasets" }}>
+      {(dataset) => <Page dataset={dataset} />}
+    </OnePage>
+  );
 }
 
 function tilesOf({ n_documents, n_characters, statistics }: DatasetDetail): Tile[] {
@@ -138,8 +125,7 @@ function Header({ dataset }: { dataset: DatasetDetail }) {
   const router = useRouter();
   const queryClient = useQueryClient();
   const { succeed } = useToasts();
-  const [deleting, setDeleting] = useState(false);
-  const { id, name, origin, source, status, bytes, tokenizations } = dataset;
+  const { name, origin, source, status, bytes, tokenizations } = dataset;
   const remove = useMutation(
     trpc.datasets.delete.mutationOptions({
       onSuccess: async () => {
@@ -151,45 +137,23 @@ function Header({ dataset }: { dataset: DatasetDetail }) {
   );
   const used = usesWords({ tokenizations });
   return (
-    <header className="mb-5 flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
-      <div className="min-w-0">
-        <nav aria-label="Breadcrumb" className="mb-0.5 flex items-center gap-1 text-xs text-ink-3">
-          <Link href="/datasets" className="hover:text-ink">
-            Datasets
-          </Link>
-          <ChevronRight aria-hidden size={12} />
-          <span className="truncate">{sourceWords(source)}</span>
-        </nav>
-        <h1 className="text-xl font-semibold tracking-tight break-words">{name}</h1>
-        {origin === name || source.kind === "sample" ? null : (
-          <p className="num mt-0.5 text-xs break-all text-ink-2">{origin}</p>
-        )}
-      </div>
-      {status === "importing" ? null : (
-        <Button
-          look="ghost"
-          onClick={() => {
-            remove.reset();
-            setDeleting(true);
-          }}
-        >
-          <Trash2 aria-hidden size={14} />
-          <span className="max-sm:sr-only">Delete</span>
-        </Button>
+    <ThingHeader
+      list={{ href: "/datasets", label: "Datasets" }}
+      from={sourceWords(source)}
+      name={name}
+      actions={
+        status === "importing" ? null : (
+          <DeleteThing thing={dataset} remove={remove}>
+            {used === null
+              ? `${bytes === null ? "What was taken in so far goes" : `Its ${formatBytes(bytes)} of text go`} with it. What it was imported from stays.`
+              : `It is used by ${used}. What uses it must be deleted first.`}
+          </DeleteThing>
+        )
+      }
+    >
+      {origin === name || source.kind === "sample" ? null : (
+        <p className="num mt-0.5 text-xs break-all text-ink-2">{origin}</p>
       )}
-      <ConfirmDialog
-        open={deleting}
-        onOpenChange={setDeleting}
-        title={`Delete “${name}”?`}
-        act="Delete"
-        pending={remove.isPending}
-        error={remove.error?.message ?? null}
-        onConfirm={() => remove.mutate({ id })}
-      >
-        {used === null
-          ? `${bytes === null ? "What was taken in so far goes" : `Its ${formatBytes(bytes)} of text go`} with it. What it was imported from stays.`
-          : `It is used by ${used}. What uses it must be deleted first.`}
-      </ConfirmDialog>
-    </header>
+    </ThingHeader>
   );
 }

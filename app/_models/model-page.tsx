@@ -1,21 +1,19 @@
 "use client";
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Activity, ChevronRight, ScanLine, Trash2 } from "lucide-react";
-import Link from "next/link";
 import { useRouter } from "next/navigation";
-import { useEffect, useState } from "react";
 import type { ModelDetail } from "../../server/models/views.ts";
+import { WaysOn } from "../_activations/ways-on.tsx";
 import { type Tile, Tiles } from "../_charts/metric-tiles.tsx";
 import { useTRPC } from "../_data/trpc.ts";
 import { useVisible } from "../_data/use-visible.ts";
 import { useSystemStatus } from "../_shell/connection-state.tsx";
 import { TokenizationPanel } from "../_tokenizations/tokenization-panel.tsx";
-import { Button, buttonClass } from "../_ui/button.tsx";
 import { classNames } from "../_ui/class-names.ts";
-import { ConfirmDialog } from "../_ui/dialog.tsx";
+import { DeleteThing } from "../_ui/delete-thing.tsx";
 import { formatBytes, formatCompact, formatCount } from "../_ui/format.ts";
-import { PageFailure, PageSkeleton } from "../_ui/page-states.tsx";
+import { OnePage } from "../_ui/page-states.tsx";
+import { ThingHeader } from "../_ui/thing-header.tsx";
 import { useToasts } from "../_ui/toasts.tsx";
 import { WorkState } from "../_ui/work-state.tsx";
 import { HookPoints } from "./hook-points.tsx";
@@ -39,21 +37,11 @@ export function ModelPage({ id }: { id: string }) {
       },
     ),
   );
-  const model = query.data;
-  useEffect(() => {
-    document.title = `${model?.name ?? "Model"} · Facet`;
-  }, [model?.name]);
-  if (query.isError && !model) {
-    return (
-      <PageFailure
-        what="model"
-        error={query.error}
-        back={{ href: "/models", label: "Go to the models" }}
-        onRetry={() => void query.refetch()}
-      />
-    );
-  }
-  return model ? <Page model={model} /> : <PageSkeleton what="model" />;
+  return (
+    <OnePage what="model" query={query} back={{ href: "/models", label: "Go to the models" }}>
+      {(model) => <Page model={model} />}
+    </OnePage>
+  );
 }
 
 function tilesOf({ parameters, n_layers, d_model, n_ctx, d_vocab }: ModelDetail): Tile[] {
@@ -123,7 +111,6 @@ function Header({ model }: { model: ModelDetail }) {
   const { succeed } = useToasts();
   const queryClient = useQueryClient();
   const visible = useVisible();
-  const [deleting, setDeleting] = useState(false);
   const remove = useMutation(
     trpc.models.delete.mutationOptions({
       onSuccess: async () => {
@@ -143,59 +130,26 @@ function Header({ model }: { model: ModelDetail }) {
   const usable = status === "ready" && (tokens.data?.items.length ?? 0) > 0;
   const used = usesWords(uses);
   return (
-    <header className="mb-5 flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
-      <div className="min-w-0">
-        <nav aria-label="Breadcrumb" className="mb-0.5 flex items-center gap-1 text-xs text-ink-3">
-          <Link href="/models" className="hover:text-ink">
-            Models
-          </Link>
-          <ChevronRight aria-hidden size={12} />
-          <span className="truncate">{sourceWords(source)}</span>
-        </nav>
-        <h1 className="text-xl font-semibold tracking-tight break-words">{name}</h1>
-        {origin === name || source.kind === "sample" ? null : (
-          <p className="num mt-0.5 text-xs break-all text-ink-2">{origin}</p>
-        )}
-      </div>
-      <div className="flex flex-wrap items-center gap-2">
-        {usable ? (
-          <>
-            <Link href={`/activations?capture=1&model=${id}`} className={buttonClass("primary")}>
-              <ScanLine aria-hidden size={14} />
-              Capture activations
-            </Link>
-            <Link href={`/runs/new?model=${id}`} className={buttonClass()}>
-              <Activity aria-hidden size={14} />
-              Train live
-            </Link>
-          </>
-        ) : null}
-        {status === "importing" ? null : (
-          <Button
-            look="ghost"
-            onClick={() => {
-              remove.reset();
-              setDeleting(true);
-            }}
-          >
-            <Trash2 aria-hidden size={14} />
-            <span className="max-sm:sr-only">Delete</span>
-          </Button>
-        )}
-      </div>
-      <ConfirmDialog
-        open={deleting}
-        onOpenChange={setDeleting}
-        title={`Delete “${name}”?`}
-        act="Delete"
-        pending={remove.isPending}
-        error={remove.error?.message ?? null}
-        onConfirm={() => remove.mutate({ id })}
-      >
-        {used === null
-          ? `${model.bytes === null ? "What was taken in so far goes" : `Its ${formatBytes(model.bytes)} on disk go`} with it. What it was imported from stays.`
-          : `It is used by ${used}. What uses it must be deleted first.`}
-      </ConfirmDialog>
-    </header>
+    <ThingHeader
+      list={{ href: "/models", label: "Models" }}
+      from={sourceWords(source)}
+      name={name}
+      actions={
+        <>
+          {usable ? <WaysOn model={id} /> : null}
+          {status === "importing" ? null : (
+            <DeleteThing thing={model} remove={remove}>
+              {used === null
+                ? `${model.bytes === null ? "What was taken in so far goes" : `Its ${formatBytes(model.bytes)} on disk go`} with it. What it was imported from stays.`
+                : `It is used by ${used}. What uses it must be deleted first.`}
+            </DeleteThing>
+          )}
+        </>
+      }
+    >
+      {origin === name || source.kind === "sample" ? null : (
+        <p className="num mt-0.5 text-xs break-all text-ink-2">{origin}</p>
+      )}
+    </ThingHeader>
   );
 }

@@ -1,19 +1,15 @@
 "use client";
 
-import { TRPCClientError } from "@trpc/client";
-import { ChevronRight } from "lucide-react";
-import Link from "next/link";
 import { useEffect, useMemo } from "react";
 import type { TrainingConfig } from "../../gpu/sae/config.ts";
 import type { RunDetail } from "../../server/runs/views.ts";
 import { MetricCharts } from "../_charts/metric-charts.tsx";
 import { MetricTiles } from "../_charts/metric-tiles.tsx";
 import { EvaluationTiles, RecoveryTiles } from "../_charts/recovery.tsx";
-import { LoadFailure } from "../_data/load-failure.tsx";
 import { ModelTiles } from "../_saes/model-tiles.tsx";
 import { useSystemStatus } from "../_shell/connection-state.tsx";
-import { buttonClass } from "../_ui/button.tsx";
-import { EmptyState } from "../_ui/panel.tsx";
+import { PageFailure } from "../_ui/page-states.tsx";
+import { ThingHeader } from "../_ui/thing-header.tsx";
 import { EventLog } from "./event-log.tsx";
 import { ModelEvaluations } from "./model-evaluations.tsx";
 import { RunControls } from "./run-controls.tsx";
@@ -34,28 +30,6 @@ function useTitle(run: RunDetail | null): void {
   useEffect(() => {
     document.title = `${state} · Facet`;
   }, [state]);
-}
-
-function Missing() {
-  return (
-    <>
-      <h1 className="sr-only">Run not found</h1>
-      <EmptyState
-        title="There is no such run"
-        action={
-          <Link href="/runs" className={buttonClass("primary")}>
-            Go to the runs
-          </Link>
-        }
-      >
-        It may have been deleted.
-      </EmptyState>
-    </>
-  );
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof TRPCClientError && ["NOT_FOUND", "BAD_REQUEST"].includes(String(error.data?.code));
 }
 
 function Outcome({ run }: { run: RunDetail }) {
@@ -87,38 +61,31 @@ export function RunPage({ id }: { id: string }) {
   const config = useMemo(() => (text === null ? null : (JSON.parse(text) as TrainingConfig)), [text]);
 
   if (!run) {
-    if (isMissing(error)) return <Missing />;
     if (!error) return <RunSkeleton />;
     return (
-      <>
-        <h1 className="sr-only">Run</h1>
-        <LoadFailure what="The run" error={error} onRetry={() => feed.start()} />
-      </>
+      <PageFailure
+        what="run"
+        error={error}
+        back={{ href: "/runs", label: "Go to the runs" }}
+        onRetry={() => feed.start()}
+      />
     );
   }
   return (
     <article>
-      <header className="mb-4 flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
-        <div className="min-w-0">
-          <nav aria-label="Breadcrumb" className="mb-0.5 flex items-center gap-1 text-xs text-ink-3">
-            <Link href="/runs" className="hover:text-ink">
-              Runs
-            </Link>
-            <ChevronRight aria-hidden size={12} />
-            <span className="truncate">{run.source.name}</span>
-          </nav>
-          <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
-            <h1 className="min-w-0 text-xl font-semibold tracking-tight break-words">{run.name}</h1>
-            <span role="status">
-              <StatusBadge status={run.status} />
-            </span>
-          </div>
-          {run.description ? <p className="mt-0.5 max-w-[75ch] text-ink-2">{run.description}</p> : null}
-        </div>
-        <div className="flex flex-wrap items-center gap-2">
-          <RunControls run={run} onChanged={() => feed.refresh()} />
-        </div>
-      </header>
+      <ThingHeader
+        list={{ href: "/runs", label: "Runs" }}
+        from={run.source.name}
+        name={run.name}
+        badge={
+          <span role="status">
+            <StatusBadge status={run.status} />
+          </span>
+        }
+        actions={<RunControls run={run} onChanged={() => feed.refresh()} />}
+      >
+        {run.description ? <p className="mt-0.5 max-w-[75ch] text-ink-2">{run.description}</p> : null}
+      </ThingHeader>
       <RunProgress run={run} history={history} />
       <RunStateNotice run={run} />
       <Outcome run={run} />

@@ -1,23 +1,21 @@
 "use client";
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { TRPCClientError } from "@trpc/client";
-import { ChevronRight, Gauge, Share, Trash2 } from "lucide-react";
+import { Gauge, Share } from "lucide-react";
 import Link from "next/link";
 import { useRouter } from "next/navigation";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import type { SaeDetail } from "../../server/saes/views.ts";
 import { EvaluationTiles, RecoveryTiles } from "../_charts/recovery.tsx";
-import { LoadFailure } from "../_data/load-failure.tsx";
 import { useTRPC } from "../_data/trpc.ts";
 import { useVisible } from "../_data/use-visible.ts";
 import { useSystemStatus } from "../_shell/connection-state.tsx";
 import { Button, buttonClass } from "../_ui/button.tsx";
-import { ConfirmDialog } from "../_ui/dialog.tsx";
+import { DeleteThing } from "../_ui/delete-thing.tsx";
 import { formatBytes } from "../_ui/format.ts";
 import { Notice } from "../_ui/notice.tsx";
-import { EmptyState } from "../_ui/panel.tsx";
-import { Skeleton } from "../_ui/skeleton.tsx";
+import { OnePage } from "../_ui/page-states.tsx";
+import { ThingHeader } from "../_ui/thing-header.tsx";
 import { useToasts } from "../_ui/toasts.tsx";
 import { EvaluateDialog } from "./evaluate-dialog.tsx";
 import { Evaluations } from "./evaluations.tsx";
@@ -46,50 +44,19 @@ function useSae(id: string) {
   );
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof TRPCClientError && ["NOT_FOUND", "BAD_REQUEST"].includes(String(error.data?.code));
-}
-
 /** One SAE: what it is, how its features are spread, how well it does; and what can be done with it. */
 export function SaePage({ id }: { id: string }) {
   const query = useSae(id);
-  const sae = query.data;
-  useEffect(() => {
-    document.title = `${sae?.name ?? "SAE"} · Facet`;
-  }, [sae?.name]);
-
-  if (query.isError && !sae) {
-    return (
-      <>
-        <h1 className="sr-only">SAE</h1>
-        {isMissing(query.error) ? (
-          <EmptyState
-            title="There is no such SAE"
-            action={
-              <Link href="/saes" className={buttonClass("primary")}>
-                Go to the SAEs
-              </Link>
-            }
-          >
-            It may have been deleted, with its run or by itself.
-          </EmptyState>
-        ) : (
-          <LoadFailure what="The SAE" error={query.error} onRetry={() => void query.refetch()} />
-        )}
-      </>
-    );
-  }
-  if (!sae) {
-    return (
-      <div role="status">
-        <span className="sr-only">Loading the SAE</span>
-        <Skeleton className="mb-4 h-8 w-80 max-w-full" />
-        <Skeleton className="mb-5 h-18" />
-        <Skeleton className="h-58" />
-      </div>
-    );
-  }
-  return <Page sae={sae} onChanged={() => query.refetch()} />;
+  return (
+    <OnePage
+      what="SAE"
+      query={query}
+      back={{ href: "/saes", label: "Go to the SAEs" }}
+      missing="It may have been deleted, with its run or by itself."
+    >
+      {(sae) => <Page sae={sae} onChanged={() => query.refetch()} />}
+    </OnePage>
+  );
 }
 
 function Page({ sae, onChanged }: { sae: SaeDetail; onChanged: () => Promise<unknown> }) {
@@ -164,7 +131,6 @@ function Header({ sae, onEvaluate }: { sae: SaeDetail; onEvaluate: () => void })
   const queryClient = useQueryClient();
   const { succeed } = useToasts();
   const [exporting, setExporting] = useState(false);
-  const [deleting, setDeleting] = useState(false);
   const remove = useMutation(
     trpc.saes.delete.mutationOptions({
       onSuccess: async () => {
@@ -176,68 +142,46 @@ function Header({ sae, onEvaluate }: { sae: SaeDetail; onEvaluate: () => void })
   );
   const ready = sae.status === "ready";
   return (
-    <header className="mb-5 flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
-      <div className="min-w-0">
-        <nav aria-label="Breadcrumb" className="mb-0.5 flex items-center gap-1 text-xs text-ink-3">
-          <Link href="/saes" className="hover:text-ink">
-            SAEs
-          </Link>
-          <ChevronRight aria-hidden size={12} />
-          <span className="truncate">{provenance(sae)}</span>
-        </nav>
-        <h1 className="text-xl font-semibold tracking-tight break-words">{sae.name}</h1>
-        <p className="mt-0.5 text-ink-2">
-          {architectureName(sae.architecture)}, <span className="num">{widthsOf(sae)}</span>
-          {sae.hook_name ? (
+    <ThingHeader
+      list={{ href: "/saes", label: "SAEs" }}
+      from={provenance(sae)}
+      name={sae.name}
+      actions={
+        <>
+          {ready ? (
             <>
-              , <span className="num">{sae.hook_name}</span>
+              <Button onClick={onEvaluate}>
+                <Gauge aria-hidden size={14} />
+                Evaluate
+              </Button>
+              <Button onClick={() => setExporting(true)}>
+                <Share aria-hidden size={14} />
+                Export
+              </Button>
+              <ExportDialog sae={sae} open={exporting} onOpenChange={setExporting} />
             </>
           ) : null}
-        </p>
-      </div>
-      <div className="flex flex-wrap items-center gap-2">
-        {ready ? (
+          {sae.run ? (
+            <Link href={`/runs/${sae.run.id}`} className={buttonClass("ghost")}>
+              Open the run
+            </Link>
+          ) : (
+            <DeleteThing thing={sae} remove={remove}>
+              {sae.bytes === null ? "Its" : `${formatBytes(sae.bytes)} of weights and its`} evaluations go
+              with it. What it was imported from stays.
+            </DeleteThing>
+          )}
+        </>
+      }
+    >
+      <p className="mt-0.5 text-ink-2">
+        {architectureName(sae.architecture)}, <span className="num">{widthsOf(sae)}</span>
+        {sae.hook_name ? (
           <>
-            <Button onClick={onEvaluate}>
-              <Gauge aria-hidden size={14} />
-              Evaluate
-            </Button>
-            <Button onClick={() => setExporting(true)}>
-              <Share aria-hidden size={14} />
-              Export
-            </Button>
-            <ExportDialog sae={sae} open={exporting} onOpenChange={setExporting} />
+            , <span className="num">{sae.hook_name}</span>
           </>
         ) : null}
-        {sae.run ? (
-          <Link href={`/runs/${sae.run.id}`} className={buttonClass("ghost")}>
-            Open the run
-          </Link>
-        ) : (
-          <Button
-            look="ghost"
-            onClick={() => {
-              remove.reset();
-              setDeleting(true);
-            }}
-          >
-            <Trash2 aria-hidden size={14} />
-            Delete
-          </Button>
-        )}
-      </div>
-      <ConfirmDialog
-        open={deleting}
-        onOpenChange={setDeleting}
-        title={`Delete “${sae.name}”?`}
-        act="Delete"
-        pending={remove.isPending}
-        error={remove.error?.message ?? null}
-        onConfirm={() => remove.mutate({ id: sae.id })}
-      >
-        {sae.bytes === null ? "Its" : `${formatBytes(sae.bytes)} of weights and its`} evaluations go with it.
-        What it was imported from stays.
-      </ConfirmDialog>
-    </header>
+      </p>
+    </ThingHeader>
   );
 }

@@ -49,8 +49,7 @@ export function PackingPreview({
         >
           <ol>
             {preview.sequences.map((tokens, number) => (
-              // A sequence has no other identity than its place.
-              // biome-ignore lint/suspicious/noArrayIndexKey: as said
+              // biome-ignore lint/suspicious/noArrayIndexKey: a sequence has no other identity than its place
               <li key={number} className="border-t border-line px-3 py-2.5 first:border-t-0">
                 <TokenChips label={`Sequence ${number + 1}`} tokens={tokens} />
               </li>

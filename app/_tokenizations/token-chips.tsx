@@ -52,8 +52,7 @@ export function TokenChips({ label, tokens }: { label: string; tokens: readonly 
         const starting = starts[position] === true;
         if (starting) documents++;
         return (
-          // A token has no other identity than its place.
-          // biome-ignore lint/suspicious/noArrayIndexKey: as said
+          // biome-ignore lint/suspicious/noArrayIndexKey: a token has no other identity than its place
           <li key={position} className="inline-flex max-w-full">
             {starting ? (
               <span className="mr-0.5 inline-flex items-center gap-1 border-l-2 border-chart-2 pr-0.5 pl-1.5 text-2xs whitespace-nowrap text-ink-2">

@@ -1,20 +1,19 @@
 "use client";
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Activity, ChevronRight, ScanLine, Trash2 } from "lucide-react";
 import Link from "next/link";
 import { useRouter } from "next/navigation";
-import { useEffect, useState } from "react";
 import type { TokenizationView } from "../../server/tokens/views.ts";
+import { WaysOn } from "../_activations/ways-on.tsx";
 import { useTRPC } from "../_data/trpc.ts";
 import { useVisible } from "../_data/use-visible.ts";
 import { usesWords } from "../_models/model-words.ts";
 import { useSystemStatus } from "../_shell/connection-state.tsx";
-import { Button, buttonClass } from "../_ui/button.tsx";
 import { classNames } from "../_ui/class-names.ts";
-import { ConfirmDialog } from "../_ui/dialog.tsx";
+import { DeleteThing } from "../_ui/delete-thing.tsx";
 import { formatBytes } from "../_ui/format.ts";
-import { PageFailure, PageSkeleton } from "../_ui/page-states.tsx";
+import { OnePage } from "../_ui/page-states.tsx";
+import { ThingHeader } from "../_ui/thing-header.tsx";
 import { useToasts } from "../_ui/toasts.tsx";
 import { WorkState } from "../_ui/work-state.tsx";
 import { Sequences } from "./sequences.tsx";
@@ -37,21 +36,15 @@ export function TokenizationPage({ id, datasetId }: { id: string; datasetId: str
       },
     ),
   );
-  const tokenization = query.data;
-  useEffect(() => {
-    document.title = `${tokenization?.name ?? "Tokenization"} · Facet`;
-  }, [tokenization?.name]);
-  if (query.isError && !tokenization) {
-    return (
-      <PageFailure
-        what="tokenization"
-        error={query.error}
-        back={{ href: `/datasets/${datasetId}`, label: "Go to the dataset" }}
-        onRetry={() => void query.refetch()}
-      />
-    );
-  }
-  return tokenization ? <Page tokenization={tokenization} /> : <PageSkeleton what="tokenization" />;
+  return (
+    <OnePage
+      what="tokenization"
+      query={query}
+      back={{ href: `/datasets/${datasetId}`, label: "Go to the dataset" }}
+    >
+      {(tokenization) => <Page tokenization={tokenization} />}
+    </OnePage>
+  );
 }
 
 function Page({ tokenization }: { tokenization: TokenizationView }) {
@@ -93,7 +86,6 @@ function Header({ tokenization }: { tokenization: TokenizationView }) {
   const router = useRouter();
   const queryClient = useQueryClient();
   const { succeed } = useToasts();
-  const [deleting, setDeleting] = useState(false);
   const { id, name, dataset, model, status, options, uses, bytes } = tokenization;
   const remove = useMutation(
     trpc.tokenizations.delete.mutationOptions({
@@ -106,64 +98,30 @@ function Header({ tokenization }: { tokenization: TokenizationView }) {
   );
   const used = usesWords(uses);
   return (
-    <header className="mb-5 flex flex-wrap items-start justify-between gap-x-6 gap-y-3">
-      <div className="min-w-0">
-        <nav aria-label="Breadcrumb" className="mb-0.5 flex items-center gap-1 text-xs text-ink-3">
-          <Link href="/datasets" className="hover:text-ink">
-            Datasets
-          </Link>
-          <ChevronRight aria-hidden size={12} />
-          <Link href={`/datasets/${dataset.id}`} className="truncate hover:text-ink">
-            {dataset.name}
-          </Link>
-        </nav>
-        <h1 className="text-xl font-semibold tracking-tight break-words">{name}</h1>
-        <p className="mt-0.5 text-ink-2">
-          {model.name}, {optionsWords(options)}
-        </p>
-      </div>
-      <div className="flex flex-wrap items-center gap-2">
-        {status === "ready" ? (
-          <>
-            <Link
-              href={`/activations?capture=1&model=${model.id}&tokenization=${id}`}
-              className={buttonClass("primary")}
-            >
-              <ScanLine aria-hidden size={14} />
-              Capture activations
-            </Link>
-            <Link href={`/runs/new?model=${model.id}&tokenization=${id}`} className={buttonClass()}>
-              <Activity aria-hidden size={14} />
-              Train live
-            </Link>
-          </>
-        ) : null}
-        {status === "tokenizing" ? null : (
-          <Button
-            look="ghost"
-            onClick={() => {
-              remove.reset();
-              setDeleting(true);
-            }}
-          >
-            <Trash2 aria-hidden size={14} />
-            <span className="max-sm:sr-only">Delete</span>
-          </Button>
-        )}
-      </div>
-      <ConfirmDialog
-        open={deleting}
-        onOpenChange={setDeleting}
-        title={`Delete “${name}”?`}
-        act="Delete"
-        pending={remove.isPending}
-        error={remove.error?.message ?? null}
-        onConfirm={() => remove.mutate({ id })}
-      >
-        {used === null
-          ? `${bytes === null ? "What was made of it so far goes" : `Its ${formatBytes(bytes)} of tokens go`} with it. The dataset and the model stay.`
-          : `It is used by ${used}. What uses it must be deleted first.`}
-      </ConfirmDialog>
-    </header>
+    <ThingHeader
+      list={{ href: "/datasets", label: "Datasets" }}
+      from={
+        <Link href={`/datasets/${dataset.id}`} className="hover:text-ink">
+          {dataset.name}
+        </Link>
+      }
+      name={name}
+      actions={
+        <>
+          {status === "ready" ? <WaysOn model={model.id} tokenization={id} /> : null}
+          {status === "tokenizing" ? null : (
+            <DeleteThing thing={tokenization} remove={remove}>
+              {used === null
+                ? `${bytes === null ? "What was made of it so far goes" : `Its ${formatBytes(bytes)} of tokens go`} with it. The dataset and the model stay.`
+                : `It is used by ${used}. What uses it must be deleted first.`}
+            </DeleteThing>
+          )}
+        </>
+      }
+    >
+      <p className="mt-0.5 text-ink-2">
+        {model.name}, {optionsWords(options)}
+      </p>
+    </ThingHeader>
   );
 }

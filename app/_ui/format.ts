@@ -30,7 +30,7 @@ export function formatMetric(value: number | null | undefined, digits = 4): stri
 
 /** 0.1234 → "12.3 %". */
 export function formatPercent(fraction: number, decimals = 1): string {
-  return `${(fraction * 100).toFixed(decimals)} %`;
+  return `${(fraction * 100).toFixed(decimals)}\u00a0%`;
 }
 
 /** Bytes in binary units: 2147483648 → "2.00 GiB". */

@@ -7,6 +7,7 @@ import { runningPostmaster } from "../../db/embedded/postmaster.ts";
 import { livingProcess } from "../../db/embedded/process.ts";
 import { ensureDatabase } from "../../db/embedded.ts";
 import { lockHome } from "../../server/start/home-lock.ts";
+import { unableExitCode } from "../../server/worker/messages.ts";
 import { freshDatabase } from "./database.ts";
 import { descendants, type Program, startProgram, until } from "./processes.ts";
 
@@ -71,6 +72,18 @@ describe("a start that cannot be", () => {
       expect.stringMatching(`database runs on 127.0.0.1:${port} cannot be used.*DATABASE_URL`),
     ]);
     expect(program.output()).not.toContain("secret");
+  });
+
+  it("of a worker whose database is not there is said in one line, and left to be tried again", async () => {
+    const worker = startProgram("server/worker/main.ts", {
+      FACET_HOME: home,
+      DATABASE_URL: `postgres://facet:secret@127.0.0.1:${port}/runs`,
+    });
+    programs.push(worker);
+    const ending = await worker.ended;
+    expect(ending).not.toBe(unableExitCode);
+    expect(ending).toBe(1);
+    expect(lines(worker)).toEqual([expect.stringMatching(/cannot be used.*DATABASE_URL/)]);
   });
 
   it("names every setting that cannot be used", async () => {

@@ -1,11 +1,12 @@
 "use client";
 
-import { keepPreviousData, useInfiniteQuery, useMutation } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
 import { Rows3, ScanLine, SearchX, Trash2, Upload } from "lucide-react";
 import Link from "next/link";
 import { useSearchParams } from "next/navigation";
 import { useState } from "react";
 import type { ActivationSetView } from "../../server/activations/views.ts";
+import { importingList } from "../_data/importing-list.ts";
 import { LoadFailure } from "../_data/load-failure.tsx";
 import { useTRPC } from "../_data/trpc.ts";
 import { useVisible } from "../_data/use-visible.ts";
@@ -13,6 +14,7 @@ import { Button, buttonClass, IconButton } from "../_ui/button.tsx";
 import { CopyText } from "../_ui/copy-text.tsx";
 import { ConfirmDialog } from "../_ui/dialog.tsx";
 import { formatBytes, formatCount, formatMetric, formatPercent, noValue } from "../_ui/format.ts";
+import { ListEnd } from "../_ui/list-parts.tsx";
 import { EmptyState, PageHeader } from "../_ui/panel.tsx";
 import { ProgressBar } from "../_ui/progress-bar.tsx";
 import { RelativeTime } from "../_ui/relative-time.tsx";
@@ -22,9 +24,6 @@ import { useToasts } from "../_ui/toasts.tsx";
 import { CaptureDialog } from "./capture-dialog.tsx";
 import { CaptureList } from "./capture-list.tsx";
 import { ImportDialog } from "./import-dialog.tsx";
-
-const importingRefreshMs = 700;
-const idleRefreshMs = 15_000;
 
 function Value({ name, children }: { name: string; children: React.ReactNode }) {
   return (
@@ -125,17 +124,7 @@ function useSets(text: string) {
   return useInfiniteQuery(
     trpc.activationSets.list.infiniteQueryOptions(
       { ...(text ? { text } : {}), limit: 50 },
-      {
-        getNextPageParam: (page) => page.next_cursor,
-        placeholderData: keepPreviousData,
-        refetchInterval: (query) => {
-          if (!visible) return false;
-          const busy = query.state.data?.pages.some(({ items }) =>
-            items.some(({ status }) => status === "importing"),
-          );
-          return busy ? importingRefreshMs : idleRefreshMs;
-        },
-      },
+      importingList(visible),
     ),
   );
 }
@@ -239,18 +228,13 @@ export function SetList() {
           )}
         </div>
       )}
-      {items.length > 0 ? (
-        <div className="mt-3 flex items-center justify-between text-xs text-ink-2">
-          <span className="num">
-            {formatCount(items.length)} of {formatCount(total)}
-          </span>
-          {sets.hasNextPage ? (
-            <Button size="small" disabled={sets.isFetchingNextPage} onClick={() => void sets.fetchNextPage()}>
-              Load more
-            </Button>
-          ) : null}
-        </div>
-      ) : null}
+      <ListEnd
+        shown={items.length}
+        total={total}
+        more={sets.hasNextPage}
+        loading={sets.isFetchingNextPage}
+        onMore={() => void sets.fetchNextPage()}
+      />
       <ImportDialog open={importing} onOpenChange={setImporting} onImported={() => void sets.refetch()} />
       <CaptureDialog
         open={capturing}

@@ -1,41 +1,35 @@
 "use client";
 
-import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { Download, LibraryBig, SearchX } from "lucide-react";
 import { useRouter } from "next/navigation";
 import { useState } from "react";
+import { importingList } from "../_data/importing-list.ts";
+import { type ListFilters, type ListShape, useListFilters } from "../_data/list-filters.ts";
 import { LoadFailure } from "../_data/load-failure.tsx";
 import { useTRPC } from "../_data/trpc.ts";
 import { useVisible } from "../_data/use-visible.ts";
-import { useWorkFilters, type WorkFilters } from "../_data/work-list-filters.ts";
 import { Button } from "../_ui/button.tsx";
-import { ListControls, ListEnd } from "../_ui/list-parts.tsx";
+import { type ImportState, importStates, ListControls, ListEnd } from "../_ui/list-parts.tsx";
 import { EmptyState, PageHeader } from "../_ui/panel.tsx";
 import { SkeletonRows } from "../_ui/skeleton.tsx";
-import { type DatasetField, type DatasetSort, DatasetTable, datasetSortFields } from "./dataset-table.tsx";
+import { type DatasetField, DatasetTable, datasetSortFields } from "./dataset-table.tsx";
 import { ImportDatasetDialog } from "./import-dialog.tsx";
 
-const importingRefreshMs = 700;
-const idleRefreshMs = 15_000;
-const newestFirst: DatasetSort = { by: "created_at", direction: "desc" };
+const shape: ListShape<ImportState, DatasetField> = {
+  param: "state",
+  choices: importStates,
+  fields: datasetSortFields,
+  standard: { by: "created_at", direction: "desc" },
+};
 
-function useDatasets({ text, state, sort }: WorkFilters<DatasetField>) {
+function useDatasets({ text, choice, sort }: ListFilters<ImportState, DatasetField>) {
   const trpc = useTRPC();
   const visible = useVisible();
   return useInfiniteQuery(
     trpc.datasets.list.infiniteQueryOptions(
-      { ...(text ? { text } : {}), ...(state === "all" ? {} : { status: [state] }), sort, limit: 50 },
-      {
-        getNextPageParam: (page) => page.next_cursor,
-        placeholderData: keepPreviousData,
-        refetchInterval: (query) => {
-          if (!visible) return false;
-          const busy = query.state.data?.pages.some(({ items }) =>
-            items.some(({ status }) => status === "importing"),
-          );
-          return busy ? importingRefreshMs : idleRefreshMs;
-        },
-      },
+      { ...(text ? { text } : {}), ...(choice === "all" ? {} : { status: [choice] }), sort, limit: 50 },
+      importingList(visible),
     ),
   );
 }
@@ -43,11 +37,11 @@ function useDatasets({ text, state, sort }: WorkFilters<DatasetField>) {
 /** The datasets: what is here, what is on its way, and how another comes in. */
 export function DatasetList() {
   const router = useRouter();
-  const [filters, setFilters] = useWorkFilters(datasetSortFields, newestFirst);
+  const [filters, setFilters] = useListFilters(shape);
   const [importing, setImporting] = useState(false);
   const datasets = useDatasets(filters);
   const items = datasets.data?.pages.flatMap((page) => page.items) ?? [];
-  const filtered = filters.text !== "" || filters.state !== "all";
+  const filtered = filters.text !== "" || filters.choice !== "all";
   const bare = !datasets.isPending && !datasets.isError && items.length === 0 && !filtered;
   const importButton = (
     <Button look="primary" onClick={() => setImporting(true)}>
@@ -58,7 +52,15 @@ export function DatasetList() {
   return (
     <>
       <PageHeader title="Datasets" actions={bare ? null : importButton} />
-      {bare ? null : <ListControls label="Search datasets" filters={filters} onChange={setFilters} />}
+      {bare ? null : (
+        <ListControls
+          label="Search datasets"
+          choiceLabel="State"
+          choices={importStates}
+          filters={filters}
+          onChange={setFilters}
+        />
+      )}
       {datasets.isError && items.length === 0 ? (
         <LoadFailure what="The datasets" error={datasets.error} onRetry={() => void datasets.refetch()} />
       ) : (
@@ -72,7 +74,7 @@ export function DatasetList() {
               icon={<SearchX aria-hidden size={22} />}
               title="No dataset matches"
               action={
-                <Button onClick={() => setFilters({ text: "", state: "all" })}>
+                <Button onClick={() => setFilters({ text: "", choice: "all" })}>
                   Clear search and filter
                 </Button>
               }

@@ -1,41 +1,35 @@
 "use client";
 
-import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { Download, Layers, SearchX } from "lucide-react";
 import { useRouter } from "next/navigation";
 import { useState } from "react";
+import { importingList } from "../_data/importing-list.ts";
+import { type ListFilters, type ListShape, useListFilters } from "../_data/list-filters.ts";
 import { LoadFailure } from "../_data/load-failure.tsx";
 import { useTRPC } from "../_data/trpc.ts";
 import { useVisible } from "../_data/use-visible.ts";
-import { useWorkFilters, type WorkFilters } from "../_data/work-list-filters.ts";
 import { Button } from "../_ui/button.tsx";
-import { ListControls, ListEnd } from "../_ui/list-parts.tsx";
+import { type ImportState, importStates, ListControls, ListEnd } from "../_ui/list-parts.tsx";
 import { EmptyState, PageHeader } from "../_ui/panel.tsx";
 import { SkeletonRows } from "../_ui/skeleton.tsx";
 import { ImportModelDialog } from "./import-dialog.tsx";
-import { type ModelField, type ModelSort, ModelTable, modelSortFields } from "./model-table.tsx";
+import { type ModelField, ModelTable, modelSortFields } from "./model-table.tsx";
 
-const importingRefreshMs = 700;
-const idleRefreshMs = 15_000;
-const newestFirst: ModelSort = { by: "created_at", direction: "desc" };
+const shape: ListShape<ImportState, ModelField> = {
+  param: "state",
+  choices: importStates,
+  fields: modelSortFields,
+  standard: { by: "created_at", direction: "desc" },
+};
 
-function useModels({ text, state, sort }: WorkFilters<ModelField>) {
+function useModels({ text, choice, sort }: ListFilters<ImportState, ModelField>) {
   const trpc = useTRPC();
   const visible = useVisible();
   return useInfiniteQuery(
     trpc.models.list.infiniteQueryOptions(
-      { ...(text ? { text } : {}), ...(state === "all" ? {} : { status: [state] }), sort, limit: 50 },
-      {
-        getNextPageParam: (page) => page.next_cursor,
-        placeholderData: keepPreviousData,
-        refetchInterval: (query) => {
-          if (!visible) return false;
-          const busy = query.state.data?.pages.some(({ items }) =>
-            items.some(({ status }) => status === "importing"),
-          );
-          return busy ? importingRefreshMs : idleRefreshMs;
-        },
-      },
+      { ...(text ? { text } : {}), ...(choice === "all" ? {} : { status: [choice] }), sort, limit: 50 },
+      importingList(visible),
     ),
   );
 }
@@ -43,11 +37,11 @@ function useModels({ text, state, sort }: WorkFilters<ModelField>) {
 /** The language models: what is here, what is on its way, and how another comes in. */
 export function ModelList() {
   const router = useRouter();
-  const [filters, setFilters] = useWorkFilters(modelSortFields, newestFirst);
+  const [filters, setFilters] = useListFilters(shape);
   const [importing, setImporting] = useState(false);
   const models = useModels(filters);
   const items = models.data?.pages.flatMap((page) => page.items) ?? [];
-  const filtered = filters.text !== "" || filters.state !== "all";
+  const filtered = filters.text !== "" || filters.choice !== "all";
   const bare = !models.isPending && !models.isError && items.length === 0 && !filtered;
   const importButton = (
     <Button look="primary" onClick={() => setImporting(true)}>
@@ -58,7 +52,15 @@ export function ModelList() {
   return (
     <>
       <PageHeader title="Models" actions={bare ? null : importButton} />
-      {bare ? null : <ListControls label="Search models" filters={filters} onChange={setFilters} />}
+      {bare ? null : (
+        <ListControls
+          label="Search models"
+          choiceLabel="State"
+          choices={importStates}
+          filters={filters}
+          onChange={setFilters}
+        />
+      )}
       {models.isError && items.length === 0 ? (
         <LoadFailure what="The models" error={models.error} onRetry={() => void models.refetch()} />
       ) : (
@@ -72,7 +74,7 @@ export function ModelList() {
               icon={<SearchX aria-hidden size={22} />}
               title="No model matches"
               action={
-                <Button onClick={() => setFilters({ text: "", state: "all" })}>
+                <Button onClick={() => setFilters({ text: "", choice: "all" })}>
                   Clear search and filter
                 </Button>
               }

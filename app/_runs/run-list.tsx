@@ -13,6 +13,7 @@ import { Button, buttonClass } from "../_ui/button.tsx";
 import { type Choice, SelectBox } from "../_ui/choice.tsx";
 import { classNames } from "../_ui/class-names.ts";
 import { formatCount } from "../_ui/format.ts";
+import { ListEnd } from "../_ui/list-parts.tsx";
 import { EmptyState, PageHeader } from "../_ui/panel.tsx";
 import { SearchBox } from "../_ui/search-box.tsx";
 import { SkeletonRows } from "../_ui/skeleton.tsx";
@@ -194,18 +195,13 @@ export function RunList() {
           )}
         </div>
       )}
-      {items.length > 0 ? (
-        <div className="mt-3 flex items-center justify-between gap-4 text-xs text-ink-2">
-          <span className="num">
-            {formatCount(items.length)} of {formatCount(total)}
-          </span>
-          {runs.hasNextPage ? (
-            <Button size="small" disabled={runs.isFetchingNextPage} onClick={() => void runs.fetchNextPage()}>
-              Load more
-            </Button>
-          ) : null}
-        </div>
-      ) : null}
+      <ListEnd
+        shown={items.length}
+        total={total}
+        more={runs.hasNextPage}
+        loading={runs.isFetchingNextPage}
+        onMore={() => void runs.fetchNextPage()}
+      />
     </>
   );
 }

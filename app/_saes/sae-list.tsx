@@ -1,43 +1,42 @@
 "use client";
 
-import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { Component, SearchX, Upload } from "lucide-react";
 import Link from "next/link";
 import { useRouter } from "next/navigation";
 import { useState } from "react";
+import { importingList } from "../_data/importing-list.ts";
+import { type ListFilters, type ListShape, useListFilters } from "../_data/list-filters.ts";
 import { LoadFailure } from "../_data/load-failure.tsx";
 import { useTRPC } from "../_data/trpc.ts";
 import { useVisible } from "../_data/use-visible.ts";
 import { Button, buttonClass } from "../_ui/button.tsx";
-import { Segmented } from "../_ui/choice.tsx";
-import { formatCount } from "../_ui/format.ts";
+import { ListControls, ListEnd } from "../_ui/list-parts.tsx";
 import { EmptyState, PageHeader } from "../_ui/panel.tsx";
-import { SearchBox } from "../_ui/search-box.tsx";
 import { SkeletonRows } from "../_ui/skeleton.tsx";
 import { ImportSaeDialog } from "./import-dialog.tsx";
-import { type SaeFilters, useSaeFilters } from "./list-filters.ts";
-import { SaeTable } from "./sae-table.tsx";
+import { type SaeSort, SaeTable, saeSortFields } from "./sae-table.tsx";
 
-const importingRefreshMs = 700;
-const idleRefreshMs = 15_000;
+const kinds = [
+  { value: "all", label: "All" },
+  { value: "trained", label: "Trained here" },
+  { value: "imported", label: "Imported" },
+] as const;
+type Kind = (typeof kinds)[number]["value"];
+const shape: ListShape<Kind, SaeSort["by"]> = {
+  param: "kind",
+  choices: kinds,
+  fields: saeSortFields,
+  standard: { by: "created_at", direction: "desc" },
+};
 
-function useSaes({ text, kind, sort }: SaeFilters) {
+function useSaes({ text, choice, sort }: ListFilters<Kind, SaeSort["by"]>) {
   const trpc = useTRPC();
   const visible = useVisible();
   return useInfiniteQuery(
     trpc.saes.list.infiniteQueryOptions(
-      { ...(text ? { text } : {}), ...(kind === "all" ? {} : { kind }), sort, limit: 50 },
-      {
-        getNextPageParam: (page) => page.next_cursor,
-        placeholderData: keepPreviousData,
-        refetchInterval: (query) => {
-          if (!visible) return false;
-          const busy = query.state.data?.pages.some(({ items }) =>
-            items.some(({ status }) => status === "importing"),
-          );
-          return busy ? importingRefreshMs : idleRefreshMs;
-        },
-      },
+      { ...(text ? { text } : {}), ...(choice === "all" ? {} : { kind: choice }), sort, limit: 50 },
+      importingList(visible),
     ),
   );
 }
@@ -45,12 +44,12 @@ function useSaes({ text, kind, sort }: SaeFilters) {
 /** Everything that can be used: what runs left, and what was imported. */
 export function SaeList() {
   const router = useRouter();
-  const [filters, setFilters] = useSaeFilters();
+  const [filters, setFilters] = useListFilters(shape);
   const [importing, setImporting] = useState(false);
   const saes = useSaes(filters);
   const items = saes.data?.pages.flatMap((page) => page.items) ?? [];
   const total = saes.data?.pages[0]?.total ?? 0;
-  const filtered = filters.text !== "" || filters.kind !== "all";
+  const filtered = filters.text !== "" || filters.choice !== "all";
   const bare = !saes.isPending && items.length === 0 && !filtered;
   return (
     <>
@@ -66,24 +65,13 @@ export function SaeList() {
         }
       />
       {bare ? null : (
-        <div className="mb-3 flex flex-wrap items-center gap-x-4 gap-y-2">
-          <SearchBox
-            label="Search SAEs"
-            value={filters.text}
-            onChange={(text) => setFilters({ text })}
-            className="w-full sm:w-64"
-          />
-          <Segmented
-            label="Where they come from"
-            value={filters.kind}
-            choices={[
-              { value: "all", label: "All" },
-              { value: "trained", label: "Trained here" },
-              { value: "imported", label: "Imported" },
-            ]}
-            onChange={(kind) => setFilters({ kind })}
-          />
-        </div>
+        <ListControls
+          label="Search SAEs"
+          choiceLabel="Where they come from"
+          choices={kinds}
+          filters={filters}
+          onChange={setFilters}
+        />
       )}
       {saes.isError && items.length === 0 ? (
         <LoadFailure what="The SAEs" error={saes.error} onRetry={() => void saes.refetch()} />
@@ -98,7 +86,9 @@ export function SaeList() {
               icon={<SearchX aria-hidden size={22} />}
               title="No SAE matches"
               action={
-                <Button onClick={() => setFilters({ text: "", kind: "all" })}>Clear search and filter</Button>
+                <Button onClick={() => setFilters({ text: "", choice: "all" })}>
+                  Clear search and filter
+                </Button>
               }
             >
               Search looks in names, architectures, hook points, models and datasets.
@@ -125,18 +115,13 @@ export function SaeList() {
           )}
         </div>
       )}
-      {items.length > 0 ? (
-        <div className="mt-3 flex items-center justify-between gap-4 text-xs text-ink-2">
-          <span className="num">
-            {formatCount(items.length)} of {formatCount(total)}
-          </span>
-          {saes.hasNextPage ? (
-            <Button size="small" disabled={saes.isFetchingNextPage} onClick={() => void saes.fetchNextPage()}>
-              Load more
-            </Button>
-          ) : null}
-        </div>
-      ) : null}
+      <ListEnd
+        shown={items.length}
+        total={total}
+        more={saes.hasNextPage}
+        loading={saes.isFetchingNextPage}
+        onMore={() => void saes.fetchNextPage()}
+      />
       <ImportSaeDialog
         open={importing}
         onOpenChange={setImporting}

@@ -1,21 +1,35 @@
 "use client";
 
-import type { WorkState } from "../_data/work-list-filters.ts";
+import type { ChoiceLook } from "../_data/list-filters.ts";
 import { Button } from "./button.tsx";
 import { Segmented } from "./choice.tsx";
 import { formatCount } from "./format.ts";
 import { SearchBox } from "./search-box.tsx";
 
-/** Search and state of a list of imported things. */
-export function ListControls({
+/** Of an imported thing; the choices of its list. */
+export const importStates = [
+  { value: "all", label: "All" },
+  { value: "ready", label: "Ready" },
+  { value: "importing", label: "Importing" },
+  { value: "failed", label: "Failed" },
+] as const;
+export type ImportState = (typeof importStates)[number]["value"];
+
+/** Search and choice of a list. */
+export function ListControls<Choice extends string>({
   label,
-  filters: { text, state },
+  choiceLabel,
+  choices,
+  filters: { text, choice },
   onChange,
 }: {
   /** Of the search, e.g. "Search models". */
   label: string;
-  filters: { text: string; state: WorkState };
-  onChange: (change: { text?: string; state?: WorkState }) => void;
+  /** What the choice is about. */
+  choiceLabel: string;
+  choices: readonly ChoiceLook<Choice>[];
+  filters: { text: string; choice: Choice };
+  onChange: (change: { text?: string; choice?: Choice }) => void;
 }) {
   return (
     <div className="mb-3 flex flex-wrap items-center gap-x-4 gap-y-2">
@@ -26,15 +40,10 @@ export function ListControls({
         className="w-full sm:w-64"
       />
       <Segmented
-        label="State"
-        value={state}
-        choices={[
-          { value: "all", label: "All" },
-          { value: "ready", label: "Ready" },
-          { value: "importing", label: "Importing" },
-          { value: "failed", label: "Failed" },
-        ]}
-        onChange={(next) => onChange({ state: next })}
+        label={choiceLabel}
+        value={choice}
+        choices={choices}
+        onChange={(next) => onChange({ choice: next })}
       />
     </div>
   );

@@ -359,7 +359,17 @@ describe("refused", () => {
     await expect(evaluate(model, { hook, sae: huge })).rejects.toThrow(NonFiniteModelError);
   });
 
-  test("is work that was aborted, which gives everything back; until then it held what was planned", async () => {
+  test.each([
+    ["an SAE", { hook, sae, precision: "int8" }],
+    [
+      "a transcoder",
+      {
+        hook: "blocks.0.hook_mlp_in",
+        hook_out: "blocks.0.hook_mlp_out",
+        sae: smallSae({ d_in: 18, d_out: 18, transcoder: true, apply_b_dec_to_input: false }),
+      },
+    ],
+  ] as const)("is work with %s that was aborted: it gives back what was planned for it", async (_, given) => {
     const abort = new AbortController();
     const reason = new Error("enough");
     let held = 0;
@@ -367,10 +377,10 @@ describe("refused", () => {
       held = gpu.ledger.used - used;
       abort.abort(reason);
     };
-    const given = { hook, sae, precision: "int8", sequences_together: n_sequences } as const;
-    await expect(evaluate(model, { ...given, signal: abort.signal, onProgress })).rejects.toBe(reason);
+    const aborted = { ...given, sequences_together: n_sequences, signal: abort.signal, onProgress };
+    await expect(evaluate(model, aborted)).rejects.toBe(reason);
     const sizes = { spec: describeModel(model.config), length, n_sequences };
-    expect(held + readbackSliceBytes).toBe(inModelBytes({ ...given, ...sizes, config: sae.config }));
+    expect(held + readbackSliceBytes).toBe(inModelBytes({ ...given, ...sizes, config: given.sae.config }));
     expect(gpu.ledger.used).toBe(used);
   });
 });
